@@ -1,0 +1,1 @@
+"""OCI values: bytes in, values out. No files, no network."""

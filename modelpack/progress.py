@@ -1,0 +1,38 @@
+"""What long operations say while they run.
+
+An operation is handed a `Report` and calls it with an `Event`; what becomes of it (a bar, a
+line, JSON, nothing) is the caller's business. Nothing here draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+Action: TypeAlias = Literal["hash", "build", "push", "pull", "export", "status"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One piece of news about one item."""
+
+    action: Action
+    """What is being done; `status` is a plain line of text in `item`."""
+    item: str
+    """What it is done to: a digest, a file name, or the text of a `status`."""
+    total: int = 0
+    """Bytes in all, 0 where unknown."""
+    completed: int = 0
+    """Bytes done so far, never falling."""
+    done: bool = False
+    """Nothing more will be said about this item."""
+    note: str = ""
+    """A word on how it ended, such as `exists` or `mounted`."""
+
+
+Report: TypeAlias = Callable[[Event], None]
+
+
+def silent(_event: Event) -> None:
+    """Ignore *_event*: the report of those who do not want one."""
