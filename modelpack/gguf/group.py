@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Literal, TypeAlias
 
@@ -35,7 +36,7 @@ def plan_groups(
         if layering == "block":
             groups = _pack(tensors, _units(tensors, _block_key), size)
         else:
-            units = _units(tensors, lambda name: _role_key(name, run))
+            units = _units(tensors, partial(_role_key, run=run))
             groups = [part for unit in units for part in _pack(tensors, _singles(unit), size)]
         if len(groups) <= max_groups:
             return tuple(groups)

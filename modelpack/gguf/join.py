@@ -67,7 +67,7 @@ def order_shards(headers: Sequence[Header], names: Sequence[str]) -> list[int]:
         places[number] = position
     missing = [str(i + 1) for i in range(total) if i not in places]
     if missing:
-        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")  # noqa: PLR2004
+        shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise GgufError(
             f"split GGUF is not complete: shard {shown} of {total} is missing",
             hint="name every file of the set, or put them in one folder",

@@ -148,7 +148,7 @@ class Value:
         return cls(ValueType.FLOAT32, number)
 
     @classmethod
-    def boolean(cls, flag: bool) -> Self:  # noqa: FBT001 - a value, not an option
+    def boolean(cls, flag: bool) -> Self:
         """Return *flag* as a boolean value."""
         return cls(ValueType.BOOL, flag)
 

@@ -24,13 +24,11 @@ class Descriptor:
     media_type: str
     digest: Digest
     size: int
-    annotations: Mapping[str, str] = field(default=_NOTHING, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str = ""
 
     @classmethod
-    def of(
-        cls, data: bytes, media_type: str, annotations: Mapping[str, str] = _NOTHING
-    ) -> Self:
+    def of(cls, data: bytes, media_type: str, annotations: Mapping[str, str] = _NOTHING) -> Self:
         """Describe *data*."""
         return cls(media_type, Digest.of(data), len(data), annotations)
 

@@ -27,6 +27,8 @@ DOCKER_LIST = "application/vnd.docker.distribution.manifest.list.v2+json"
 
 MANIFESTS = (OCI_MANIFEST, DOCKER_MANIFEST)
 INDEXES = (OCI_INDEX, DOCKER_LIST)
+_MODEL_ENTRY = "org.cncf.model.model"
+_ATTESTATION = "vnd.docker.reference.type"
 TITLE = "org.opencontainers.image.title"
 """The annotation that names a layer's file for `oras pull`."""
 
@@ -121,6 +123,19 @@ class Index:
     def digest(self) -> Digest:
         """The digest of `raw`."""
         return Digest.of(self.raw)
+
+    def choose(self) -> Descriptor:
+        """Return the entry that is the model: one that says so, else the first with content.
+
+        Raises:
+            ManifestError: there is none; attestations do not count.
+        """
+        marked = [e for e in self.manifests if e.annotations.get(_MODEL_ENTRY) == "true"]
+        content = [e for e in self.manifests if _ATTESTATION not in e.annotations]
+        found = marked or content
+        if not found:
+            raise ManifestError("the index holds no model")
+        return found[0]
 
 
 def is_index(raw: bytes, media_type: str = "") -> bool:

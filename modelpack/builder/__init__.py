@@ -1,0 +1,1 @@
+"""Modelfile and base to artifact."""

@@ -1,0 +1,248 @@
+"""Take files into a store: hashed while they are copied, every core busy.
+
+A whole file is cloned where the file system can, else copied by one thread while another hashes
+behind it out of the page cache. A file that is cut into shards is hashed as a whole by one
+thread while others copy and hash the shards. Buffers stay in the processor's cache, and dirty
+pages are sent to disk on the way, so that little is left for the final fsync.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, ExitStack, suppress
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.content.base import Advance, BlobFiles, Scratch
+from modelpack.errors import InputError, NotFoundError
+from modelpack.gguf.split import Shard
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+
+_FICLONE = 0x40049409
+_FLUSH_EVERY = 128 * limits.MiB
+
+
+def ingest_file(files: BlobFiles, source: Path, *, link: bool, advance: Advance) -> Descriptor:
+    """Store *source* as one blob; with *link* as a hard link where the file system can.
+
+    Raises:
+        NotFoundError: *source* cannot be read.
+        InputError: it changed meanwhile.
+    """
+    with _opened(source) as (origin, before), files.scratch() as scratch:
+        if (link and _hard_link(source, scratch.path)) or _clone(origin, scratch.path):
+            digest = _hash_file(scratch.path, advance)
+        else:
+            digest = _copy_and_hash(origin, scratch.path, before.st_size, advance)
+        _check_unchanged(source, origin, before)
+        blob = Descriptor("", digest, before.st_size)
+        if not files.has(blob):
+            scratch.commit(digest)
+        return blob
+
+
+def ingest_shards(
+    files: BlobFiles, source: Path, shards: Sequence[Shard], advance: Advance
+) -> tuple[list[Descriptor], Digest]:
+    """Store *source* cut into *shards*; return their blobs and the digest of *source* itself.
+
+    *advance* counts the bytes of *source* twice: once for the shards, once for the whole.
+    """
+    workers = max(2, min(os.cpu_count() or 2, 8))
+    with (
+        _opened(source) as (origin, before),
+        ThreadPoolExecutor(workers, "ingest") as pool,
+        ThreadPoolExecutor(2, "commit") as commits,
+        ExitStack() as scratches,
+    ):
+        cancelled = threading.Event()
+        whole = pool.submit(_hash_file, source, advance, cancelled)
+        copies: list[Future[Digest]] = []
+        places: list[Scratch] = []
+        for shard in shards:
+            place = scratches.enter_context(files.scratch())
+            places.append(place)
+            copies.append(pool.submit(_copy_shard, origin, place.path, shard, advance, cancelled))
+        try:
+            blobs: list[Descriptor] = []
+            done: list[Future[None]] = []
+            for shard, place, copied in zip(shards, places, copies, strict=True):
+                blob = Descriptor("", copied.result(), shard.size)
+                if not files.has(blob):
+                    done.append(commits.submit(place.commit, blob.digest))
+                blobs.append(blob)
+            digest = whole.result()
+            _check_unchanged(source, origin, before)
+            for commit in done:
+                commit.result()
+        except BaseException:
+            cancelled.set()
+            pool.shutdown(cancel_futures=True)
+            commits.shutdown(cancel_futures=True)
+            raise
+        return blobs, digest
+
+
+class _opened(AbstractContextManager[tuple[int, os.stat_result]]):  # noqa: N801 - reads as a verb
+    """Open a source file: its descriptor, and what it was at the beginning."""
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as error:
+            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+
+    def __enter__(self) -> tuple[int, os.stat_result]:
+        return self._descriptor, os.fstat(self._descriptor)
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._descriptor)
+
+
+def _check_unchanged(source: Path, origin: int, before: os.stat_result) -> None:
+    after = os.fstat(origin)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        raise InputError(f"{source} changed while it was read", hint="build again when it is done")
+
+
+def _hard_link(source: Path, target: Path) -> bool:
+    aside = target.with_name(target.name + ".link")
+    try:
+        os.link(source.resolve(), aside)
+    except OSError:
+        return False
+    aside.replace(target)
+    return True
+
+
+def _clone(origin: int, target: Path) -> bool:
+    with target.open("r+b") as file, suppress(OSError):
+        fcntl.ioctl(file.fileno(), _FICLONE, origin)
+        return True
+    return False
+
+
+def _hash_file(path: Path, advance: Advance, cancelled: threading.Event | None = None) -> Digest:
+    digest = hashlib.sha256()
+    buffer = bytearray(limits.BLOCK)
+    view = memoryview(buffer)
+    with path.open("rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            if cancelled is not None and cancelled.is_set():
+                break
+            digest.update(view[:count])
+            advance(count)
+    return Digest(digest.hexdigest())
+
+
+def _copy_and_hash(origin: int, target: Path, size: int, advance: Advance) -> Digest:
+    """Copy *size* bytes while a second thread hashes what was written."""
+    written = _Written()
+    with ThreadPoolExecutor(2, "ingest") as pool:
+        hashed = pool.submit(_hash_behind, target, size, written, advance)
+        try:
+            with target.open("r+b", buffering=0) as file:
+                _copy(origin, file.fileno(), size, written, pool)
+        except BaseException:
+            written.fail()
+            raise
+        return Digest(hashed.result())
+
+
+class _Written:
+    """How far a writer has come, for the reader behind it."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._count = 0
+        self._failed = False
+
+    def add(self, count: int) -> None:
+        with self._changed:
+            self._count += count
+            self._changed.notify()
+
+    def fail(self) -> None:
+        with self._changed:
+            self._failed = True
+            self._changed.notify()
+
+    def beyond(self, done: int) -> int:
+        """Wait until more than *done* bytes are there; returns how many, 0 after a failure."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._count > done or self._failed)
+            return 0 if self._failed else self._count
+
+
+def _hash_behind(target: Path, size: int, written: _Written, advance: Advance) -> str:
+    digest = hashlib.sha256()
+    view = memoryview(bytearray(limits.BLOCK))
+    done = 0
+    with target.open("rb", buffering=0) as file:
+        while done < size and (ready := written.beyond(done)):
+            while done < ready:
+                count = file.readinto(view[: ready - done])
+                digest.update(view[:count])
+                done += count
+                advance(count)
+    return digest.hexdigest()
+
+
+def _copy(
+    origin: int, target: int, size: int, written: _Written, flusher: ThreadPoolExecutor
+) -> None:
+    view = memoryview(bytearray(limits.BLOCK))
+    at = 0
+    pending = 0
+    while at < size:
+        count = os.preadv(origin, [view[: size - at]], at)
+        if count == 0:
+            raise InputError("the source became shorter while it was read")
+        _write_all(target, view[:count])
+        at += count
+        pending += count
+        written.add(count)
+        if pending >= _FLUSH_EVERY:
+            flusher.submit(_flush, os.dup(target))
+            pending = 0
+
+
+def _flush(descriptor: int) -> None:
+    try:
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _copy_shard(
+    origin: int, target: Path, shard: Shard, advance: Advance, cancelled: threading.Event
+) -> Digest:
+    digest = hashlib.sha256(shard.header)
+    view = memoryview(bytearray(limits.BLOCK))
+    with target.open("r+b", buffering=0) as file:
+        _write_all(file.fileno(), memoryview(shard.header))
+        for piece in shard.pieces:
+            at, end = piece.offset, piece.offset + piece.length
+            while at < end and not cancelled.is_set():
+                count = os.preadv(origin, [view[: end - at]], at)
+                if count == 0:
+                    raise InputError("the source became shorter while it was read")
+                digest.update(view[:count])
+                _write_all(file.fileno(), view[:count])
+                at += count
+                advance(count)
+            padding = bytes(piece.padding)
+            digest.update(padding)
+            _write_all(file.fileno(), memoryview(padding))
+    return Digest(digest.hexdigest())
+
+
+def _write_all(descriptor: int, data: memoryview) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -1,0 +1,10 @@
+"""Talking to a model: one question, or a session at the terminal.
+
+What comes out goes through a callable and what comes in comes from one, so nothing here prints.
+"""
+
+from modelpack.chat.answer import ChatModel, answer
+from modelpack.chat.repl import interactive
+from modelpack.chat.statistics import format_statistics
+
+__all__ = ["ChatModel", "answer", "format_statistics", "interactive"]

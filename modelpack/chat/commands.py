@@ -1,0 +1,206 @@
+"""Lines that begin with a slash: settings and information, in Ollama's words.
+
+Each command takes its words, changes the session and returns what to say; reading and writing
+lines is left to `modelpack.chat.repl`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+from modelpack.errors import ModelPackError
+from modelpack.modelfile.parameters import parse_parameter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from modelpack.chat.session import Session
+
+    Setter = Callable[[Session, Sequence[str]], str]
+
+EXIT = frozenset(("/bye", "/exit"))
+"""Commands that end the session."""
+
+FIELDS = {
+    "info": "Show details for this model",
+    "license": "Show model license",
+    "modelfile": "Show Modelfile for this model",
+    "parameters": "Show parameters for this model",
+    "system": "Show system message",
+    "template": "Show prompt template",
+}
+"""What `/show` can show."""
+
+_COMMANDS = {
+    "/set": "Set session variables",
+    "/show": "Show model information",
+    "/clear": "Clear session context",
+    "/bye": "Exit",
+    "/?, /help": "Help for a command",
+    "/? shortcuts": "Help for keyboard shortcuts",
+}
+_SETTINGS = {
+    "/set parameter <name> <value>": "Set a parameter",
+    "/set system <string>": "Set system message",
+    "/set history": "Enable history",
+    "/set nohistory": "Disable history",
+    "/set wordwrap": "Enable wordwrap",
+    "/set nowordwrap": "Disable wordwrap",
+    "/set verbose": "Show LLM stats",
+    "/set quiet": "Disable LLM stats",
+}
+_SHORTCUTS = {
+    "Ctrl + a": "Move to the beginning of the line (Home)",
+    "Ctrl + e": "Move to the end of the line (End)",
+    "Alt + b": "Move back (left) one word",
+    "Alt + f": "Move forward (right) one word",
+    "Ctrl + k": "Delete the sentence after the cursor",
+    "Ctrl + u": "Delete the sentence before the cursor",
+    "Ctrl + w": "Delete the word before the cursor",
+    "Ctrl + l": "Clear the screen",
+    "Ctrl + c": "Stop the model from responding",
+    "Ctrl + d": "Exit modelpack (/bye)",
+}
+_MULTILINE = 'Use """ to begin a multi-line message.\n'
+
+
+class ModelDescription(Protocol):
+    """What can be told about the model in use."""
+
+    def show(self, field: str) -> str:
+        """Return the text of *field*, one of `FIELDS`; nothing where the model has none."""
+
+
+def is_command(line: str) -> bool:
+    """Tell whether *line* is a command; a path such as `/tmp/cat.png` is not."""
+    first = line.split(maxsplit=1)[0] if line.strip() else ""
+    return first.startswith("/") and "/" not in first[1:]
+
+
+def obey(line: str, session: Session, description: ModelDescription) -> str:
+    """Carry out the command in *line* and return what to say, line ends included."""
+    words = line.split()
+    if words[0] == "/set":
+        return _set(line, words, session)
+    if words[0] == "/show":
+        return _show(words, session, description)
+    if words[0] == "/clear":
+        session.clear()
+        return "Cleared session context\n"
+    if words[0] in ("/help", "/?"):
+        return _help(words[1].lstrip("/") if len(words) > 1 else "")
+    return _unknown(words[0])
+
+
+def _unknown(command: str) -> str:
+    return f"Unknown command '{command}'. Type /? for help\n"
+
+
+def _help(topic: str) -> str:
+    if topic in ("set", "show"):
+        return _set_help() if topic == "set" else _show_help()
+    if topic == "shortcuts":
+        return _table("Available keyboard shortcuts:", _SHORTCUTS)
+    return _table("Available Commands:", _COMMANDS) + _MULTILINE
+
+
+def _set_help() -> str:
+    return _table("Available Commands:", _SETTINGS)
+
+
+def _show_help() -> str:
+    return _table("Available Commands:", {f"/show {name}": text for name, text in FIELDS.items()})
+
+
+def _table(title: str, rows: dict[str, str]) -> str:
+    width = max(map(len, rows))
+    lines = (f"  {name:<{width}}   {text}\n" for name, text in rows.items())
+    return f"{title}\n{''.join(lines)}\n"
+
+
+def _set(line: str, words: Sequence[str], session: Session) -> str:
+    if len(words) == 1:
+        return _set_help()
+    setter = _SETTERS.get(words[1])
+    if setter is None:
+        return _unknown(" ".join(words[:2]))
+    if words[1] == "system":
+        return _set_system(session, line.split(maxsplit=2)[2:])
+    return setter(session, words[2:])
+
+
+def _set_parameter(session: Session, words: Sequence[str]) -> str:
+    if len(words) < 2:  # a name and at least one value
+        return "Usage: /set parameter <name> <value>\n"
+    name, *values = words
+    try:
+        parsed = [parse_parameter(name, value) for value in values]
+    except ModelPackError as error:
+        return f"Couldn't set parameter: {error}\n"
+    lists = [value for value in parsed if isinstance(value, list)]
+    session.set_option(name, [text for part in lists for text in part] if lists else parsed[0])
+    return f"Set parameter '{name}' to '{', '.join(values)}'\n"
+
+
+def _set_system(session: Session, words: Sequence[str]) -> str:
+    text = words[0].strip().strip('"') if words else ""
+    if not text:
+        return "Usage: /set system <string>\n"
+    session.system = text
+    return "Set system message.\n"
+
+
+def _set_history(session: Session, _words: Sequence[str]) -> str:
+    session.keeps_history = True
+    return ""
+
+
+def _set_nohistory(session: Session, _words: Sequence[str]) -> str:
+    session.keeps_history = False
+    return ""
+
+
+def _set_verbose(session: Session, _words: Sequence[str]) -> str:
+    session.verbose = True
+    return "Set 'verbose' mode.\n"
+
+
+def _set_quiet(session: Session, _words: Sequence[str]) -> str:
+    session.verbose = False
+    return "Set 'quiet' mode.\n"
+
+
+def _set_wrapping(_session: Session, _words: Sequence[str]) -> str:
+    return "Long lines are left to the terminal.\n"
+
+
+_SETTERS: dict[str, Setter] = {
+    "parameter": _set_parameter,
+    "system": _set_system,
+    "history": _set_history,
+    "nohistory": _set_nohistory,
+    "verbose": _set_verbose,
+    "quiet": _set_quiet,
+    "wordwrap": _set_wrapping,
+    "nowordwrap": _set_wrapping,
+}
+
+
+def _show(words: Sequence[str], session: Session, description: ModelDescription) -> str:
+    name = words[1] if len(words) > 1 else ""
+    if name not in FIELDS:
+        return _show_help() if not name else _unknown(f"/show {name}")
+    text = description.show(name)
+    if name == "system" and session.system is not None:
+        text = session.system
+    if name == "parameters" and session.options:
+        return _shown(text) + _table("User defined parameters:", _written(session))
+    return _shown(text) if text.strip() else f"No {name} was specified for this model.\n"
+
+
+def _shown(text: str) -> str:
+    return text.rstrip("\n") + "\n\n" if text.strip() else ""
+
+
+def _written(session: Session) -> dict[str, str]:
+    return {name: str(value) for name, value in session.options.items()}

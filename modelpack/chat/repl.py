@@ -1,0 +1,100 @@
+"""The interactive session: lines in, answers out, until Ctrl-D or `/bye`.
+
+Ctrl-C stops an answer and keeps the session; what was said of it counts as said.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, TypeAlias
+
+from modelpack.chat.answer import ChatModel, speak
+from modelpack.chat.commands import EXIT, ModelDescription, is_command, obey
+from modelpack.chat.history import LineHistory
+from modelpack.chat.session import Session
+from modelpack.chat.statistics import format_statistics
+from modelpack.errors import ModelPackError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Read: TypeAlias = Callable[[str], str]
+    Write: TypeAlias = Callable[[str], None]
+
+PROMPT = ">>> "
+CONTINUATION = "... "
+_QUOTES = '"""'
+
+
+def interactive(
+    model: ChatModel,
+    description: ModelDescription,
+    read: Read,
+    write: Write,
+    *,
+    history_path: Path | None = None,
+    verbose: bool = False,
+) -> None:
+    """Talk until the user ends it.
+
+    *read* is given a prompt and returns a line, like `input`: EOFError ends the session,
+    KeyboardInterrupt drops the line. Without *history_path* typed lines are not kept.
+    """
+    session = Session(verbose=verbose)
+    history = LineHistory(history_path)
+    if history_path is not None:
+        history.teach_readline()
+    lines = _Lines(read, history, session)
+    while True:
+        try:
+            text = lines.next()
+        except KeyboardInterrupt:
+            write("\nUse Ctrl + d or /bye to exit.\n")
+            continue
+        except EOFError:
+            write("\n")
+            return
+        if text.strip() in EXIT:
+            return
+        if is_command(text):
+            write(obey(text, session, description))
+        elif text.strip():
+            _turn(model, session, text, write)
+
+
+def _turn(model: ChatModel, session: Session, prompt: str, write: Write) -> None:
+    try:
+        said = speak(model, session.ask(prompt), write, options=session.options)
+    except ModelPackError as error:
+        write(f"Error: {error}\n" + (f"{error.hint}\n" if error.hint else ""))
+        return
+    write("\n\n")
+    session.keep(prompt, said.text)
+    if session.verbose:
+        write("".join(f"{line}\n" for line in format_statistics(said.finished)))
+
+
+class _Lines:
+    """Reads what the user means as one: a line, or all between two triple quotes."""
+
+    def __init__(self, read: Read, history: LineHistory, session: Session) -> None:
+        self._read = read
+        self._history = history
+        self._session = session
+
+    def next(self) -> str:
+        """Return the next text; what `read` raises drops what was read of it."""
+        line = self._line(PROMPT)
+        opening = line.lstrip()
+        if not opening.startswith(_QUOTES):
+            return line
+        text = opening.removeprefix(_QUOTES)
+        while not text.rstrip().endswith(_QUOTES):
+            text = f"{text}\n{self._line(CONTINUATION)}"
+        return text.rstrip().removesuffix(_QUOTES)
+
+    def _line(self, prompt: str) -> str:
+        line = self._read(prompt)
+        if self._session.keeps_history:
+            self._history.add(line)
+        return line

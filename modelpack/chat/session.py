@@ -1,0 +1,45 @@
+"""A conversation with its settings, as a value that commands and turns change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from modelpack.template.chat import ChatMessage
+
+if TYPE_CHECKING:
+    from modelpack.modelfile.parameters import ParameterValue
+
+
+@dataclass(slots=True)
+class Session:
+    """What was said so far, and how the rest is to be said."""
+
+    messages: list[ChatMessage] = field(default_factory=list)
+    system: str | None = None
+    """Set by the user; None leaves the model's own."""
+    options: dict[str, ParameterValue] = field(default_factory=dict)
+    keeps_history: bool = True
+    """Whether typed lines are kept for later sessions."""
+    verbose: bool = False
+    """Whether statistics follow each answer."""
+
+    def ask(self, prompt: str) -> list[ChatMessage]:
+        """Return the conversation with *prompt* as the user's next turn, without keeping it."""
+        asked = [*self.messages, ChatMessage(role="user", content=prompt)]
+        if self.system is None:
+            return asked
+        return [ChatMessage(role="system", content=self.system), *asked]
+
+    def keep(self, prompt: str, reply: str) -> None:
+        """Keep a turn: what was asked, and as much of the reply as was given."""
+        self.messages.append(ChatMessage(role="user", content=prompt))
+        self.messages.append(ChatMessage(role="assistant", content=reply))
+
+    def clear(self) -> None:
+        """Forget what was said; settings stay."""
+        self.messages.clear()
+
+    def set_option(self, name: str, value: ParameterValue) -> None:
+        """Set a parameter of the turns to come."""
+        self.options[name] = value

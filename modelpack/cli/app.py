@@ -1,0 +1,104 @@
+"""`modelpack`: knows the commands, loads only the one that is asked for, and shows errors."""
+
+import importlib
+import sys
+from typing import Annotated
+
+import typer
+from typer.core import TyperGroup
+
+from modelpack import __version__
+from modelpack.errors import ModelPackError
+
+COMMANDS = {
+    "build": "Build a model from a Modelfile.",
+    "run": "Run a model: answer a prompt, or talk to it.",
+    "push": "Send a model to a registry.",
+    "pull": "Fetch a model from a registry.",
+    "list": "List the models in the store.",
+    "show": "Show what is known about a model.",
+    "cp": "Give a model a second name.",
+    "rm": "Remove models.",
+    "export": "Write the GGUF that a model was built from.",
+    "login": "Log in to a registry.",
+    "logout": "Forget the password of a registry.",
+    "registry": "Run the embedded registry.",
+}
+"""Every command with its line of help; each is the function `main` of a module of its own."""
+
+ALIASES = {"ls": "list", "remove": "rm"}
+_MODULES = {"list": "listing"}
+
+
+class LazyGroup(TyperGroup):
+    """Imports a command's module when that command is used."""
+
+    def list_commands(self, ctx):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Return the names of the commands, in the order of the table."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx, cmd_name):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Return the command *cmd_name*, or None if there is none."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"modelpack.cli.{_MODULES.get(name, name)}")
+        app = getattr(module, "app", None)
+        if app is None:
+            app = typer.Typer(add_completion=False, rich_markup_mode=None)
+            app.command(name, help=module.main.__doc__)(module.main)
+        command = typer.main.get_command(app)
+        command.name = name
+        return command
+
+    def format_commands(self, ctx, formatter):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201
+        """Write the table of commands without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"modelpack {__version__}")
+        raise typer.Exit
+
+
+def _root(
+    _show_version: Annotated[
+        bool,
+        typer.Option("--version", "-v", callback=_version, is_eager=True, help="Show the version."),
+    ] = False,
+) -> None:
+    """Package GGUF models as OCI artifacts, move them to and from any registry, and run them.
+
+    Exit codes: 2 bad input, 3 not found, 4 damaged bytes, 5 registry, 7 engine, 8 store,
+    9 something is not installed.
+    """
+
+
+app = typer.Typer(
+    cls=LazyGroup,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.callback()(_root)
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes a line or two and an exit code."""
+    try:
+        app()
+    except ModelPackError as error:
+        sys.stdout.flush()
+        sys.stderr.write(f"Error: {_one_line(str(error))}\n")
+        if error.hint:
+            sys.stderr.write(f"hint: {_one_line(error.hint)}\n")
+        sys.exit(error.exit_code)
+
+
+def _one_line(text: str) -> str:
+    """Keep what came from outside from writing control sequences to the terminal."""
+    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))

@@ -1,0 +1,18 @@
+"""`modelpack cp`."""
+
+from typing import Annotated
+
+import typer
+
+from modelpack.cli import _console
+from modelpack.ops.context import Context
+from modelpack.ops.models import copy_name
+
+
+def main(
+    source: Annotated[str, typer.Argument(help="The model.")],
+    destination: Annotated[str, typer.Argument(help="Its second name.")],
+) -> None:
+    """Give a model a second name."""
+    copy_name(Context.create(), source, destination)
+    _console.out(f"copied '{source}' to '{destination}'")

@@ -1,0 +1,67 @@
+"""Settings: the environment, read once, as one value.
+
+`MODELPACK_*` wins; where one is unset, Ollama's name for the same thing counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+_FALSE = frozenset(("", "0", "false", "no", "off"))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says."""
+
+    models: Path
+    """Folder of the store: `MODELPACK_MODELS`, else `OLLAMA_MODELS`, else `~/.modelpack/models`."""
+    registry: str = ""
+    """Registry (`host[:port][/path]`) of names without one: `MODELPACK_REGISTRY`."""
+    history: Path
+    """Where the interactive session keeps its history."""
+    no_history: bool = False
+    """Keep none: `MODELPACK_NOHISTORY`, else `OLLAMA_NOHISTORY`."""
+    created: str = ""
+    """`SOURCE_DATE_EPOCH` as RFC 3339, where it is set."""
+    environment: Mapping[str, str]
+    """The environment itself, for those who follow other programs' conventions."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
+        """Read *environment*, by default the process's own."""
+        env = os.environ if environment is None else environment
+        home = Path(env.get("HOME") or Path.home()) / ".modelpack"
+        models = _first(env, "MODELPACK_MODELS", "OLLAMA_MODELS")
+        return cls(
+            models=Path(models).expanduser() if models else home / "models",
+            registry=_first(env, "MODELPACK_REGISTRY").strip("/"),
+            history=home / "history",
+            no_history=_first(env, "MODELPACK_NOHISTORY", "OLLAMA_NOHISTORY").lower() not in _FALSE,
+            created=_source_date(env.get("SOURCE_DATE_EPOCH", "")),
+            environment=env,
+        )
+
+
+def _first(environment: Mapping[str, str], *names: str) -> str:
+    for name in names:
+        value = environment.get(name, "").strip().strip("\"'")
+        if value:
+            return value
+    return ""
+
+
+def _source_date(epoch: str) -> str:
+    """Return seconds since 1970 as RFC 3339.
+
+    See: https://reproducible-builds.org/specs/source-date-epoch/
+    """
+    if not epoch.isdecimal():
+        return ""
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,1 @@
+"""What every store of content can do, and the one copy between any two of them."""

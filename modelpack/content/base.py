@@ -1,0 +1,122 @@
+"""The abilities of a store of content, as small protocols.
+
+The local store and a remote repository have the same four abilities: they give and take blobs,
+and they give and take manifests under a name. Whatever only some can do is a protocol of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol, TypeAlias, runtime_checkable
+
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import Manifest
+from modelpack.oci.reference import Reference
+
+Advance: TypeAlias = Callable[[int], None]
+"""Called with the number of bytes that have moved since the last call."""
+
+
+class Readable(Protocol):
+    """A stream of bytes."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Return at most *size* bytes, empty at the end."""
+        ...
+
+
+class BlobSource(Protocol):
+    """Gives blobs."""
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[Readable]:
+        """Open *blob* for reading; what comes is not verified yet."""
+        ...
+
+
+class BlobSink(Protocol):
+    """Takes blobs."""
+
+    def has(self, blob: Descriptor) -> bool:
+        """Tell whether *blob* is there already."""
+        ...
+
+    def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
+        """Take *blob*; a reader sees all of it, verified, or none of it.
+
+        Raises:
+            IntegrityError: *body* is not what *blob* promises.
+        """
+        ...
+
+
+class ManifestSource(Protocol):
+    """Gives manifests by name."""
+
+    def resolve(self, reference: Reference) -> Manifest:
+        """Return the manifest of *reference*, checked against its digest where one is said.
+
+        Raises:
+            NotFoundError: there is none.
+        """
+        ...
+
+
+class ManifestSink(Protocol):
+    """Takes manifests under a name."""
+
+    def name(self, reference: Reference, manifest: Manifest) -> None:
+        """Let *reference* name *manifest*, all of whose blobs are there."""
+        ...
+
+
+class Source(BlobSource, ManifestSource, Protocol):
+    """A place to copy from."""
+
+
+class Sink(BlobSink, ManifestSink, Protocol):
+    """A place to copy to."""
+
+
+@runtime_checkable
+class Mounter(Protocol):
+    """Optional: a sink that can take a blob over from another repository of its own."""
+
+    def mount(self, blob: Descriptor) -> bool:
+        """Take *blob* over without moving bytes, if that is possible."""
+        ...
+
+
+class Scratch(Protocol):
+    """A blob on its way into a store, as a file that nobody else sees yet."""
+
+    @property
+    def path(self) -> Path:
+        """The file to write; it exists and is empty."""
+        ...
+
+    def commit(self, digest: Digest) -> None:
+        """Make the file durable and visible as the blob *digest*, which the caller computed."""
+        ...
+
+
+class BlobFiles(Protocol):
+    """A store whose blobs are files."""
+
+    def path(self, digest: Digest) -> Path:
+        """Return the file of a blob."""
+        ...
+
+    def has(self, blob: Descriptor) -> bool:
+        """Tell whether *blob* is there already."""
+        ...
+
+    def scratch(self) -> AbstractContextManager[Scratch]:
+        """Begin a blob whose digest is not known yet; gone at the end if not committed."""
+        ...
+
+    def add(self, data: bytes) -> Digest:
+        """Store a small blob and return its digest."""
+        ...

@@ -1,0 +1,247 @@
+"""llama.cpp, through the bindings of llama-cpp-python: the only module that imports them.
+
+Loads a model from the files it is given, under whatever names, and puts a `Loop` over it. The
+bindings' own `Llama` class is not used. Structures and arrays handed to the library are kept in
+variables until it is done with them, because ctypes does not keep them alive.
+
+The library is imported when the first model is loaded; it costs a third of a second.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+import time
+from collections import deque
+from functools import cache
+from typing import TYPE_CHECKING, Self
+
+from modelpack.engine.base import CONTEXT, Adapter, LoadOptions
+from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
+from modelpack.engine.cores import count_cores
+from modelpack.engine.decoder import LlamaDecoder
+from modelpack.engine.loop import Bounds, Loop
+from modelpack.engine.vocabulary import Handle, LlamaVocabulary
+from modelpack.errors import EngineError, MissingExtraError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType, TracebackType
+
+_ERROR = 4
+_WHERE = re.compile(r"(?:\w*_\w*: )+(?:error loading model: )?")
+"""The functions that a complaint begins with."""
+_LEAST_CONTEXT = 4
+_VALUE = 4096
+"""Bytes of a metadata value that are read at first."""
+
+
+class ErrorLines:
+    """The last things that llama.cpp complained about, instead of on standard error."""
+
+    def __init__(self) -> None:
+        self._lines: deque[str] = deque(maxlen=8)
+
+    def take(self, level: int, text: bytes) -> None:
+        """Keep *text* if its *level* is that of an error."""
+        line = _WHERE.sub("", " ".join(text.decode("utf-8", "replace").split()))
+        if level == _ERROR and line:
+            self._lines.append(line)
+
+    def clear(self) -> None:
+        """Forget what was said so far."""
+        self._lines.clear()
+
+    @property
+    def cause(self) -> str:
+        """The first complaint since `clear`, which later ones follow from."""
+        return self._lines[0] if self._lines else "llama.cpp does not say why"
+
+
+class Engine:
+    """A loaded model: its loop, vocabulary and metadata. Build one with `load`."""
+
+    def __init__(self, library: ModuleType, options: LoadOptions) -> None:
+        started = time.perf_counter()
+        self._library = library
+        self._model = _load_model(library, options)
+        self._context: Handle | None = None
+        self._adapters: list[Handle] = []
+        try:
+            self._check_kind()
+            self.n_ctx = _context_size(options.n_ctx, self.n_ctx_train)
+            self._context = self._make_context(options)
+            self._apply(options.adapters)
+            self.vocabulary = LlamaVocabulary(library, library.llama_model_get_vocab(self._model))
+            self.loop = self._make_loop(options)
+        except BaseException:
+            self.close()
+            raise
+        self.load_s = time.perf_counter() - started
+
+    @property
+    def n_ctx_train(self) -> int:
+        """Tokens of context that the model was trained for."""
+        return int(self._library.llama_model_n_ctx_train(self._model))
+
+    def metadata(self, key: str) -> str:
+        """Return the text of *key* in the GGUF's metadata, or nothing; arrays are not given."""
+        name = key.encode()
+        room = _VALUE
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(room)
+            size = int(self._library.llama_model_meta_val_str(self._model, name, buffer, room))
+            if size < room:
+                return buffer.raw[: max(0, size)].decode("utf-8", "replace")
+            room = size + 1
+        return ""
+
+    def close(self) -> None:
+        """Free the model and its memory; a second time does nothing."""
+        context, self._context = self._context, None
+        model, self._model = self._model, None
+        if context is not None:
+            self._library.llama_free(context)
+        if model is not None:  # adapters go with their model
+            self._library.llama_model_free(model)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _check_kind(self) -> None:
+        """Refuse what llama.cpp would abort the process over: models that write no text."""
+        kind = self.metadata("general.architecture")
+        encodes = self._library.llama_model_has_encoder(self._model)
+        if encodes or self.metadata(f"{kind}.attention.causal") == "false":
+            raise EngineError(
+                f"a model of the kind {kind!r} does not write text",
+                hint="it is for embeddings or for translation",
+            )
+
+    def _make_context(self, options: LoadOptions) -> Handle:
+        library = self._library
+        total = self.n_ctx * options.slots
+        params = library.llama_context_default_params()
+        params.n_ctx = total
+        params.n_batch = min(max(options.n_batch, options.slots), total)
+        params.n_ubatch = min(options.n_ubatch, params.n_batch)
+        params.n_seq_max = options.slots
+        params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
+        params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_AUTO
+        params.swa_full = False
+        params.kv_unified = False
+        params.no_perf = True
+        _ERRORS.clear()
+        context: Handle | None = library.llama_init_from_model(self._model, params)
+        if context is None:
+            raise EngineError(
+                f"cannot make a context of {total:,} tokens: {_ERRORS.cause}",
+                hint="lower the parameter num_ctx",
+            )
+        return context
+
+    def _make_loop(self, options: LoadOptions) -> Loop:
+        library = self._library
+        rows = int(library.llama_n_batch(self._context))
+        on_gpu = bool(library.llama_supports_gpu_offload()) and options.n_gpu_layers != 0
+        bounds = Bounds(
+            n_ctx=self.n_ctx,
+            n_batch=rows,
+            slots=options.slots,
+            prompt_chunk=PROMPT_CHUNK if on_gpu else PROMPT_CHUNK_CPU,
+        )
+        decoder = LlamaDecoder(library, self._context, model=self._model, rows=rows)
+        return Loop(decoder, self.vocabulary, bounds)
+
+    def _apply(self, adapters: Sequence[Adapter]) -> None:
+        if not adapters:
+            return
+        library = self._library
+        for adapter in adapters:
+            _ERRORS.clear()
+            made = library.llama_adapter_lora_init(self._model, os.fsencode(adapter.path))
+            if not made:  # a null pointer object, not None
+                raise EngineError(
+                    f"cannot load the adapter {adapter.path.name!r}: {_ERRORS.cause}",
+                    hint="was it trained for this very model?",
+                )
+            self._adapters.append(made)
+        count = len(adapters)
+        handles = (library.llama_adapter_lora_p_ctypes * count)(*self._adapters)
+        scales = (ctypes.c_float * count)(*(adapter.scale for adapter in adapters))
+        if library.llama_set_adapters_lora(self._context, handles, count, scales):
+            raise EngineError(f"cannot apply {count} adapters")
+
+
+_ERRORS = ErrorLines()
+
+
+def load(options: LoadOptions) -> Engine:
+    """Load a model.
+
+    Raises:
+        MissingExtraError: llama-cpp-python is not installed.
+        EngineError: a file is missing or is no model, or there is no memory for it.
+    """
+    return Engine(_library(), options)
+
+
+@cache
+def _library() -> ModuleType:
+    try:
+        import llama_cpp
+    except ImportError as error:
+        raise MissingExtraError("running a model", "runtime") from error
+    library: ModuleType = llama_cpp
+    callback = library.llama_log_callback(_log)
+    library.llama_log_set(callback, None)
+    library.modelpack_log_callback = callback  # type: ignore[attr-defined]
+    library.llama_backend_init()
+    return library
+
+
+def _log(level: int, text: bytes, _data: object) -> None:
+    _ERRORS.take(level, text)
+
+
+def _load_model(library: ModuleType, options: LoadOptions) -> Handle | None:
+    for path in (*options.weights, *(adapter.path for adapter in options.adapters)):
+        if not path.is_file():
+            raise EngineError(f"no such file: {str(path)!r}", hint="was the model removed?")
+    params = library.llama_model_default_params()
+    params.n_gpu_layers = options.n_gpu_layers
+    params.main_gpu = options.main_gpu
+    if options.use_mmap is not None:
+        params.load_mode = (
+            library.LLAMA_LOAD_MODE_MMAP if options.use_mmap else library.LLAMA_LOAD_MODE_NONE
+        )
+    _ERRORS.clear()
+    names = [os.fsencode(path) for path in options.weights]
+    if len(names) == 1:
+        model: Handle | None = library.llama_model_load_from_file(names[0], params)
+    else:
+        paths = (ctypes.c_char_p * len(names))(*names)
+        model = library.llama_model_load_from_splits(paths, len(names), params)
+    if model is None:
+        first = options.weights[0].name if options.weights else "a model without files"
+        raise EngineError(
+            f"cannot load {first!r}: {_ERRORS.cause}",
+            hint="is it a complete GGUF model, of a kind that this llama.cpp knows?",
+        )
+    return model
+
+
+def _context_size(wanted: int, trained: int) -> int:
+    if not wanted:
+        return min(trained, CONTEXT) or CONTEXT
+    wanted = max(wanted, _LEAST_CONTEXT)
+    return min(wanted, trained) if trained > 0 else wanted

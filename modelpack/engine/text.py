@@ -1,0 +1,60 @@
+"""Bytes of tokens to text that may be shown: whole characters, and nothing of a stop string.
+
+A token may hold part of a character, and a stop string may begin in one token and end in another.
+What could still become either is held back; everything else is given out at once. The work for a
+token depends on the token, not on the answer so far.
+"""
+
+from __future__ import annotations
+
+import codecs
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+class TextStream:
+    """Turns one answer's token bytes into text, up to a stop string."""
+
+    def __init__(self, stops: Iterable[str] = ()) -> None:
+        self._stops = tuple(stop for stop in stops if stop)
+        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._held = ""
+        self.stopped = False
+        """Whether a stop string came; nothing is given out after it."""
+
+    def feed(self, data: bytes) -> str:
+        """Return the text that *data* makes certain, perhaps none."""
+        if self.stopped:
+            return ""
+        text = self._held + self._decoder.decode(data)
+        if not self._stops:
+            return text
+        return self._cut(text)
+
+    def finish(self) -> str:
+        """Return what was held back; a character that never became whole is replaced."""
+        if self.stopped:
+            return ""
+        text = self._cut(self._held + self._decoder.decode(b"", final=True))
+        held, self._held = self._held, ""
+        return text + held
+
+    def _cut(self, text: str) -> str:
+        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        if found:
+            self.stopped = True
+            self._held = ""
+            return text[: min(found)]
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return how many characters at the end of *text* could be the beginning of *stop*."""
+    for length in range(min(len(text), len(stop) - 1), 0, -1):
+        if text.endswith(stop[:length]):
+            return length
+    return 0

@@ -1,0 +1,99 @@
+"""The vocabulary of a model in llama.cpp: tokens and what they stand for.
+
+Takes the library from `modelpack.engine.llamacpp`, which owns it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
+
+from modelpack.engine.base import Borders
+from modelpack.errors import EngineError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+Handle: TypeAlias = object
+"""A pointer of the library's."""
+
+_PIECE = 256
+"""Bytes that almost every token fits in."""
+
+
+class LlamaVocabulary:
+    """A `Tokenizer` and `Detokenizer`; safe to use from several threads."""
+
+    def __init__(self, library: ModuleType, handle: Handle) -> None:
+        self._library = library
+        self._handle = handle
+        self._ends = library.llama_vocab_is_eog
+        self._to_piece = library.llama_token_to_piece
+        self._pieces: dict[int, bytes] = {}
+
+    @property
+    def size(self) -> int:
+        """Number of tokens."""
+        return int(self._library.llama_vocab_n_tokens(self._handle))
+
+    @cached_property
+    def borders(self) -> Borders:
+        """How texts begin and end."""
+        library, handle = self._library, self._handle
+        bos = int(library.llama_vocab_bos(handle))
+        wanted = bool(library.llama_vocab_get_add_bos(handle))
+        return Borders(
+            bos=bos if wanted else -1,
+            bos_text=self._name(bos),
+            eos_text=self._name(int(library.llama_vocab_eos(handle))),
+        )
+
+    @cached_property
+    def specials(self) -> frozenset[str]:
+        """The texts of control tokens. The first use asks for every token, some 50 ms."""
+        library, handle = self._library, self._handle
+        wanted = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
+        attributes = library.llama_vocab_get_attr
+        found = [token for token in range(self.size) if attributes(handle, token) & wanted]
+        return frozenset(name for token in found if (name := self._name(token)))
+
+    def tokenize(self, text: str, *, special: bool) -> list[int]:
+        """Return the tokens of *text*, nothing added in front or behind."""
+        data = text.encode("utf-8", "replace")
+        room = len(data) + 8
+        for _ in range(2):
+            tokens = (ctypes.c_int32 * room)()
+            count = int(
+                self._library.llama_tokenize(
+                    self._handle, data, len(data), tokens, room, False, special
+                )
+            )
+            if count >= 0:
+                return tokens[:count]
+            room = -count
+        raise EngineError(f"cannot turn a text of {len(data):,} bytes into tokens")
+
+    def piece(self, token: int) -> bytes:
+        """Return the bytes that *token* stands for; none for a control token."""
+        piece = self._pieces.get(token)
+        if piece is None:
+            piece = self._pieces[token] = self._piece(token, special=False)
+        return piece
+
+    def ends(self, token: int) -> bool:
+        """Tell whether *token* ends an answer."""
+        return bool(self._ends(self._handle, token))
+
+    def _name(self, token: int) -> str:
+        return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""
+
+    def _piece(self, token: int, *, special: bool) -> bytes:
+        room = _PIECE
+        for _ in range(2):
+            buffer = ctypes.create_string_buffer(room)
+            count = int(self._to_piece(self._handle, token, buffer, room, 0, special))
+            if count >= 0:
+                return buffer.raw[:count]
+            room = -count
+        return b""

@@ -1,0 +1,1 @@
+"""Artifact formats as codecs between manifests and one neutral `ModelArtifact`."""

@@ -1,0 +1,43 @@
+"""Open a model for running, out of the blobs in the store."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from modelpack.formats.artifact import Role
+from modelpack.modelfile.parameters import ParameterValue
+from modelpack.ops.context import Context
+from modelpack.ops.model import StoredModel
+from modelpack.ops.pull import ensure
+from modelpack.progress import Report, silent
+from modelpack.runtime.loaded import LoadedModel, load
+from modelpack.runtime.model import ModelFiles
+
+
+def stored_model(context: Context, text: str, report: Report = silent) -> StoredModel:
+    """Return the model *text* from the store, fetching it where it is not there."""
+    entry = ensure(context, text, report)
+    return StoredModel(context.store, entry.reference, entry.manifest)
+
+
+def load_model(
+    model: StoredModel, overrides: Mapping[str, ParameterValue] | None = None
+) -> LoadedModel:
+    """Load *model*; *overrides* win over the parameters it was built with.
+
+    Raises:
+        MissingExtraError: the runtime is not installed.
+        EngineError: it cannot be loaded.
+        IntegrityError: a blob of it is missing.
+    """
+    files = ModelFiles(
+        name=model.name,
+        weights=model.files(Role.MODEL),
+        adapters=model.files(Role.ADAPTER),
+        projectors=model.files(Role.PROJECTOR),
+        template=model.text(Role.TEMPLATE),
+        system=model.text(Role.SYSTEM),
+        parameters=model.parameters(),
+        messages=model.messages(),
+    )
+    return load(files, overrides or {})

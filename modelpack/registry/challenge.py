@@ -1,0 +1,53 @@
+"""What a registry asks for when it answers 401.
+
+Pure: header text in, values out.
+
+See: https://distribution.github.io/distribution/spec/auth/token/
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+_SCHEME = re.compile(r"\s*(bearer|basic)(?:\s+|$)", re.IGNORECASE)
+_PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))\s*,?')
+
+
+@dataclass(frozen=True, slots=True)
+class Challenge:
+    """One `WWW-Authenticate` challenge."""
+
+    scheme: Literal["basic", "bearer"]
+    realm: str = ""
+    service: str = ""
+    scope: str = ""
+
+
+def parse_challenge(header: str) -> Challenge | None:
+    """Return the first Bearer or Basic challenge in *header*, or None if there is none."""
+    match = _SCHEME.match(header)
+    if match is None:
+        return None
+    if match[1].lower() == "basic":
+        return Challenge("basic")
+    found: dict[str, str] = {}
+    at = match.end()
+    while parameter := _PARAMETER.match(header, at):
+        value = parameter[2] if parameter[2] is not None else parameter[3]
+        found.setdefault(parameter[1].lower(), re.sub(r"\\(.)", r"\1", value))
+        at = parameter.end()
+    return Challenge(
+        "bearer", found.get("realm", ""), found.get("service", ""), found.get("scope", "")
+    )
+
+
+def scope_of(repository: str, *, push: bool) -> str:
+    """Return the token scope that reading, or reading and writing, *repository* needs.
+
+    No repository means no scope: the token only shows that the credentials are right.
+    """
+    if not repository:
+        return ""
+    return f"repository:{repository}:{'pull,push' if push else 'pull'}"

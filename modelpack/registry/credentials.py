@@ -1,0 +1,187 @@
+"""User names and passwords for registries, where docker and podman keep them.
+
+Read are `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json` (else `~/.docker/config.json`) and
+podman's `$XDG_RUNTIME_DIR/containers/auth.json`, each with `credHelpers`, `credsStore` and
+`auths`, in that order; `login` and `logout` write docker's. No password ever appears in an error.
+
+See: https://docs.docker.com/reference/cli/docker/login/#credential-stores
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.errors import InputError
+from modelpack.registry.helpers import ask_helper, erase_with_helper, store_with_helper
+
+_TOKEN_USER = "<token>"  # noqa: S105 - how helpers mark an identity token
+_HUB = "https://index.docker.io/v1/"
+_HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A user name with its password, or an identity token."""
+
+    username: str
+    password: str = field(repr=False, default="")
+    identity_token: str = field(repr=False, default="")
+
+    @property
+    def basic(self) -> str:
+        """The value of a Basic `Authorization` header."""
+        pair = f"{self.username}:{self.password}".encode()
+        return "Basic " + base64.b64encode(pair).decode()
+
+
+class Credentials:
+    """Credentials found with *environment*; files are read when first asked."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def get(self, host: str) -> Credential | None:
+        """Return the credential for *host*, or None."""
+        for path in self._files():
+            config = _read(path)
+            helper = _helper_for(config, host)
+            if helper:
+                found = ask_helper(helper, _keys(host), self._environment)
+                if found:
+                    return _from_pair(*found)
+            stored = _from_auths(config.get("auths"), host)
+            if stored:
+                return stored
+        return None
+
+    def save(self, host: str, credential: Credential) -> str:
+        """Keep *credential* for *host*; returns where, for people to read."""
+        path = self._docker_config()
+        config = _read(path)
+        helper = _helper_for(config, host)
+        if helper:
+            store_with_helper(
+                helper,
+                _keys(host)[0],
+                (credential.username, credential.password),
+                self._environment,
+            )
+            return f"the credential helper {helper!r}"
+        pair = f"{credential.username}:{credential.password}".encode()
+        auths = config.setdefault("auths", {})
+        if not isinstance(auths, dict):
+            raise InputError(f"{path} has an 'auths' that is not an object")
+        auths[_keys(host)[0]] = {"auth": base64.b64encode(pair).decode()}
+        _write(path, config)
+        return str(path)
+
+    def erase(self, host: str) -> bool:
+        """Forget the credential for *host*; tells whether there was one."""
+        path = self._docker_config()
+        config = _read(path)
+        helper = _helper_for(config, host)
+        known = helper and ask_helper(helper, _keys(host), self._environment)
+        if helper and known:
+            erase_with_helper(helper, _keys(host)[0], self._environment)
+        auths = config.get("auths")
+        stale = [key for key in _keys(host) if isinstance(auths, dict) and key in auths]
+        if isinstance(auths, dict) and stale:
+            for key in stale:
+                del auths[key]
+            _write(path, config)
+        return bool(known or stale)
+
+    def _files(self) -> list[Path]:
+        said = self._environment.get("REGISTRY_AUTH_FILE")
+        runtime = self._environment.get("XDG_RUNTIME_DIR")
+        files = [Path(said)] if said else []
+        files.append(self._docker_config())
+        if runtime:
+            files.append(Path(runtime) / "containers" / "auth.json")
+        return files
+
+    def _docker_config(self) -> Path:
+        folder = self._environment.get("DOCKER_CONFIG")
+        return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+
+
+def _keys(host: str) -> list[str]:
+    """Return the names under which *host* may be stored, the usual one first."""
+    if host in _HUB_NAMES:
+        return [_HUB, *_HUB_NAMES]
+    return [host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/"]
+
+
+def _helper_for(config: Mapping[str, object], host: str) -> str:
+    helpers = config.get("credHelpers")
+    if isinstance(helpers, dict):
+        for key in _keys(host):
+            if isinstance(helpers.get(key), str):
+                return str(helpers[key])
+    store = config.get("credsStore")
+    return store if isinstance(store, str) else ""
+
+
+def _from_auths(auths: object, host: str) -> Credential | None:
+    if not isinstance(auths, dict):
+        return None
+    for key in _keys(host):
+        entry = auths.get(key)
+        if not isinstance(entry, dict):
+            continue
+        token = entry.get("identitytoken")
+        user, password = entry.get("username"), entry.get("password")
+        if isinstance(entry.get("auth"), str) and entry["auth"]:
+            try:
+                pair = base64.b64decode(entry["auth"], validate=True).decode()
+            except (binascii.Error, ValueError):
+                continue
+            user, _, password = pair.partition(":")
+        if isinstance(token, str) and token:
+            return Credential(str(user or _TOKEN_USER), identity_token=token)
+        if user and isinstance(password, str):
+            return Credential(str(user), password.rstrip("\0"))
+    return None
+
+
+def _from_pair(username: str, secret: str) -> Credential:
+    if username == _TOKEN_USER:
+        return Credential(username, identity_token=secret)
+    return Credential(username, secret)
+
+
+def _read(path: Path) -> dict[str, object]:
+    try:
+        with path.open("rb") as file:
+            raw = file.read(limits.CREDENTIALS_FILE)
+    except OSError:
+        return {}
+    try:
+        value = json.loads(raw) if raw.strip() else {}
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is not JSON", hint="repair or remove it") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{path} is not a JSON object", hint="repair or remove it")
+    return value
+
+
+def _write(path: Path, config: Mapping[str, object]) -> None:
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
+        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+            json.dump(config, file, indent="\t")
+            file.write("\n")
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path.resolve())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None

@@ -1,0 +1,62 @@
+"""Turn the error answer of a registry into one of our errors.
+
+Pure: status and body in, error out. Bodies come from outside and are cut, and credentials that a
+URL may carry are left out.
+
+See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#error-codes
+"""
+
+from __future__ import annotations
+
+import json
+
+from modelpack.errors import AuthenticationError, ModelPackError, NotFoundError, RegistryError
+
+_SHOWN = 200
+_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_NOT_FOUND = 404
+_TOO_LARGE = 413
+_TOO_MANY = 429
+_SERVER = 500
+
+
+def error_for(host: str, what: str, status: int, body: bytes) -> ModelPackError:
+    """Return the error for *status* and *body*, the answer of *host* to *what* was asked."""
+    said = describe(body)
+    tail = f": {said}" if said else ""
+    if status in (_UNAUTHORIZED, _FORBIDDEN):
+        return AuthenticationError(
+            f"{host} refused {what} ({status}){tail}",
+            hint=f"modelpack login {host}",
+            status=status,
+        )
+    if status == _NOT_FOUND:
+        return NotFoundError(f"{host} does not have {what}{tail}")
+    return RegistryError(
+        f"{host} failed at {what} ({status}){tail}", hint=_hint(status), status=status
+    )
+
+
+def describe(body: bytes) -> str:
+    """Return what an error body says, in one short line."""
+    text = body.decode("utf-8", "replace").strip()
+    if not text:
+        return ""
+    if text[:1] == "<":
+        return "the answer is an HTML page, not a registry's"
+    try:
+        errors = json.loads(text)["errors"]
+        parts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors]
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        parts = [text]
+    line = " ".join("; ".join(parts).split())
+    return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+
+
+def _hint(status: int) -> str | None:
+    if status == _TOO_LARGE:
+        return "something before the registry limits uploads; try a smaller --layer-size"
+    if status == _TOO_MANY:
+        return "the registry limits how often it may be asked; try again later, or log in"
+    return "the registry is in trouble; try again later" if status >= _SERVER else None

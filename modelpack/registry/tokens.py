@@ -1,0 +1,70 @@
+"""Which `Authorization` goes with a request: one answer for each scope, until it expires.
+
+See: https://distribution.github.io/distribution/spec/auth/token/
+     https://distribution.github.io/distribution/spec/auth/oauth/
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import TypeAlias
+
+from modelpack.errors import AuthenticationError, RegistryError
+from modelpack.registry.challenge import Challenge
+from modelpack.registry.credentials import Credential, Credentials
+
+Fetch: TypeAlias = Callable[[Challenge, str, Credential | None], Mapping[str, object]]
+"""Ask the token service: challenge, scope, credential → its JSON answer."""
+
+_DEFAULT_LIFE_S = 60.0
+_MARGIN_S = 10.0
+
+
+class Authority:
+    """The tokens of one registry; threads may share it, and each scope is fetched once."""
+
+    def __init__(self, host: str, fetch: Fetch) -> None:
+        self._host = host
+        self._fetch = fetch
+        self._lock = threading.Lock()
+        self._basic = ""
+        self._tokens: dict[str, tuple[str, float]] = {}
+
+    def header(self, scope: str) -> str:
+        """Return what is known to work for *scope*, or nothing."""
+        if self._basic:
+            return self._basic
+        token, expires = self._tokens.get(scope, ("", 0.0))
+        return f"Bearer {token}" if token and time.monotonic() < expires else ""
+
+    def answer(self, challenge: Challenge, scope: str, credentials: Credentials) -> str:
+        """Return the header that answers *challenge*, or nothing if we have no credentials.
+
+        Raises:
+            AuthenticationError: the token service refuses the credentials.
+        """
+        with self._lock:
+            credential = credentials.get(self._host)
+            if challenge.scheme == "basic":
+                self._basic = credential.basic if credential else ""
+                return self._basic
+            if not challenge.realm.startswith(("http://", "https://")):
+                raise RegistryError(f"{self._host} names no usable token service")
+            return f"Bearer {self._new_token(challenge, scope, credential)}"
+
+    def _new_token(self, challenge: Challenge, scope: str, credential: Credential | None) -> str:
+        try:
+            answer = self._fetch(challenge, scope, credential)
+        except AuthenticationError:
+            if credential is None or not scope.endswith(":pull"):
+                raise
+            answer = self._fetch(challenge, scope, None)  # a stale login, a public repository
+        token = answer.get("token") or answer.get("access_token")
+        if not isinstance(token, str) or not token or "\n" in token or "\r" in token:
+            raise RegistryError(f"the token service of {self._host} gave no token")
+        life = answer.get("expires_in")
+        seconds = float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE_S
+        self._tokens[scope] = (token, time.monotonic() + max(seconds - _MARGIN_S, 1.0))
+        return token

@@ -1,0 +1,65 @@
+"""Parameters, as a Modelfile or a user gives them, to the engine's options.
+
+Values come checked from `modelpack.modelfile.parameters`; one that still has another type than its
+parameter counts as not given.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelpack.engine.base import BATCH, Adapter, LoadOptions
+from modelpack.engine.sampling import Sampling
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from modelpack.modelfile.parameters import ParameterValue
+    from modelpack.runtime.model import ModelFiles
+
+_NOTHING = Sampling()
+
+
+def sampling_from(parameters: Mapping[str, ParameterValue]) -> Sampling:
+    """Return how to choose tokens: *parameters* over the defaults."""
+    stop = parameters.get("stop", [])
+    return Sampling(
+        seed=_int(parameters, "seed", _NOTHING.seed),
+        num_predict=_int(parameters, "num_predict", _NOTHING.num_predict),
+        top_k=_int(parameters, "top_k", _NOTHING.top_k),
+        top_p=_float(parameters, "top_p", _NOTHING.top_p),
+        min_p=_float(parameters, "min_p", _NOTHING.min_p),
+        typical_p=_float(parameters, "typical_p", _NOTHING.typical_p),
+        repeat_last_n=_int(parameters, "repeat_last_n", _NOTHING.repeat_last_n),
+        temperature=_float(parameters, "temperature", _NOTHING.temperature),
+        repeat_penalty=_float(parameters, "repeat_penalty", _NOTHING.repeat_penalty),
+        presence_penalty=_float(parameters, "presence_penalty", _NOTHING.presence_penalty),
+        frequency_penalty=_float(parameters, "frequency_penalty", _NOTHING.frequency_penalty),
+        stop=tuple(stop) if isinstance(stop, list) else (str(stop),),
+    )
+
+
+def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue]) -> LoadOptions:
+    """Return how to load *files* under *parameters*."""
+    use_mmap = parameters.get("use_mmap")
+    batch = _int(parameters, "num_batch", BATCH)
+    return LoadOptions(
+        weights=files.weights,
+        adapters=tuple(Adapter(path) for path in files.adapters),
+        n_ctx=max(0, _int(parameters, "num_ctx", 0)),
+        n_batch=max(1, batch),
+        n_threads=max(0, _int(parameters, "num_thread", 0)),
+        n_gpu_layers=_int(parameters, "num_gpu", -1),
+        main_gpu=_int(parameters, "main_gpu", 0),
+        use_mmap=use_mmap if isinstance(use_mmap, bool) else None,
+    )
+
+
+def _int(parameters: Mapping[str, ParameterValue], key: str, default: int) -> int:
+    value = parameters.get(key, default)
+    return int(value) if isinstance(value, int | float) else default
+
+
+def _float(parameters: Mapping[str, ParameterValue], key: str, default: float) -> float:
+    value = parameters.get(key, default)
+    return float(value) if isinstance(value, int | float) else default

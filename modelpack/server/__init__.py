@@ -1,0 +1,1 @@
+"""Servers: the only asynchronous code of ModelPack."""

@@ -1,0 +1,1 @@
+"""The registry's folder: blobs, uploads, manifests and referrers. Synchronous, and no HTTP."""

@@ -1,0 +1,73 @@
+"""Blobs: content once, and which repositories have it.
+
+A repository has a blob when somebody who held the content pushed or mounted it there; knowing the
+digest is not enough. The content goes when the last repository lets it go.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from modelpack.server.registry import errors
+from modelpack.server.registry.names import ContentDigest
+from modelpack.server.registry.storage.layout import Layout, flat
+
+
+class Blobs:
+    """All blobs of a registry."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def has(self, repository: str, digest: ContentDigest) -> bool:
+        """Tell whether *repository* has the blob."""
+        folder = self._layout.blob(digest)
+        return (folder / "in" / flat(repository)).exists() and (folder / "data").exists()
+
+    def find(self, repository: str, digest: ContentDigest) -> tuple[Path, int]:
+        """Return file and size of a blob; refuse the request if *repository* does not have it."""
+        folder = self._layout.blob(digest)
+        try:
+            (folder / "in" / flat(repository)).stat()
+            return folder / "data", (folder / "data").stat().st_size
+        except FileNotFoundError:
+            raise errors.blob_unknown(digest) from None
+
+    def commit(self, repository: str, digest: ContentDigest, content: Path) -> None:
+        """Move *content*, whose digest the caller has checked and which is synced, into place."""
+        folder = self._layout.blob(digest)
+        with self._layout.changing:
+            self._mark(repository, digest)
+            content.replace(folder / "data")
+
+    def mount(self, repository: str, digest: ContentDigest, source: str | None) -> bool:
+        """Give *repository* a blob that *source* has, or that anybody has if it is None."""
+        with self._layout.changing:
+            if source is None:
+                found = (self._layout.blob(digest) / "data").exists()
+            else:
+                found = self.has(source, digest)
+            if found:
+                self._mark(repository, digest)
+            return found
+
+    def delete(self, repository: str, digest: ContentDigest) -> None:
+        """Take the blob from *repository*; refuse the request if it does not have it."""
+        folder = self._layout.blob(digest)
+        with self._layout.changing:
+            try:
+                (folder / "in" / flat(repository)).unlink()
+            except FileNotFoundError:
+                raise errors.blob_unknown(digest) from None
+            if any((folder / "in").iterdir()):
+                return
+            (folder / "data").unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                (folder / "in").rmdir()
+                folder.rmdir()
+
+    def _mark(self, repository: str, digest: ContentDigest) -> None:
+        owners = self._layout.blob(digest) / "in"
+        owners.mkdir(parents=True, exist_ok=True)
+        (owners / flat(repository)).touch()

@@ -1,0 +1,134 @@
+"""Blobs: written aside, verified, made durable, then renamed into place.
+
+A file below `blobs/` is complete: it was fsynced after its digest was checked, and got its name
+only then.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.content.base import Advance, Readable
+from modelpack.content.verify import VerifyingReader
+from modelpack.errors import NotFoundError, StoreError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.store.paths import Layout
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+@dataclass(frozen=True, slots=True)
+class ScratchFile:
+    """A blob on its way in; see `modelpack.content.base.Scratch`."""
+
+    path: Path
+    layout: Layout
+
+    def commit(self, digest: Digest) -> None:
+        """Make the file durable and visible as the blob *digest*."""
+        final = self.layout.blob(digest)
+        with store_errors(self.layout):
+            with self.path.open("rb") as file:
+                os.fsync(file.fileno())
+            self.path.chmod(0o644)
+            self.path.replace(final)
+            sync_folder(final.parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Blobs:
+    """The blobs below one folder."""
+
+    layout: Layout
+
+    def path(self, digest: Digest) -> Path:
+        """Return the file of the blob *digest*, there or not."""
+        return self.layout.blob(digest)
+
+    def has(self, blob: Descriptor) -> bool:
+        """Tell whether *blob* is there with the size it should have."""
+        try:
+            return self.layout.blob(blob.digest).stat().st_size == blob.size
+        except OSError:
+            return False
+
+    @contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Readable]:
+        """Open *blob* for reading."""
+        try:
+            file = self.layout.blob(blob.digest).open("rb", buffering=0)
+        except OSError as error:
+            raise NotFoundError(
+                f"blob {blob.digest} is not in the store: {error.strerror}",
+                hint="pull or build the model again",
+            ) from None
+        with file:
+            yield file
+
+    def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
+        """Store *body* as *blob*, verified before it becomes visible."""
+        reader = VerifyingReader(body, blob, "the source")
+        with self.scratch() as scratch:
+            with scratch.path.open("r+b", buffering=0) as file:
+                while block := reader.read(limits.BLOCK):
+                    file.write(block)
+                    advance(len(block))
+            scratch.commit(blob.digest)
+
+    def add(self, data: bytes) -> Digest:
+        """Store the small blob *data*, unless it is there, and return its digest."""
+        digest = Digest.of(data)
+        if not self.has(Descriptor("", digest, len(data))):
+            with self.scratch() as scratch:
+                scratch.path.write_bytes(data)
+                scratch.commit(digest)
+        return digest
+
+    @contextmanager
+    def scratch(self) -> Iterator[ScratchFile]:
+        """Begin a blob whose digest is not known yet; it is gone at the end if not committed."""
+        with store_errors(self.layout):
+            self.layout.ingest.mkdir(parents=True, exist_ok=True)
+            self.layout.blobs.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(dir=self.layout.ingest)
+        os.close(descriptor)
+        scratch = ScratchFile(Path(name), self.layout)
+        try:
+            with store_errors(self.layout):
+                yield scratch
+        finally:
+            scratch.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def store_errors(layout: Layout) -> Iterator[None]:
+    """Turn what the file system says into a `StoreError` with a hint."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreError(
+                f"no space left for the store {layout.root}",
+                hint="free some space, or set MODELPACK_MODELS to another disk",
+            ) from None
+        raise StoreError(
+            f"cannot write to the store {layout.root}: {error.strerror or error}",
+            hint="set MODELPACK_MODELS to a folder you may write to",
+        ) from None
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in *folder* durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,121 @@
+"""The local store as a place to copy from and to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+from modelpack.content.base import Advance, Readable
+from modelpack.content.verify import read_blob
+from modelpack.errors import InputError, IntegrityError, NotFoundError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import Manifest
+from modelpack.oci.reference import Reference
+from modelpack.store import locks
+from modelpack.store.blobs import Blobs, ScratchFile, store_errors
+from modelpack.store.names import Entry, Names
+from modelpack.store.paths import Layout
+
+
+class LocalStore:
+    """Blobs and names below one folder; implements the protocols of `modelpack.content.base`."""
+
+    def __init__(self, root: Path) -> None:
+        self.layout = Layout(root)
+        self._blobs = Blobs(self.layout)
+        self._names = Names(self.layout)
+
+    @contextmanager
+    def adding(self) -> Iterator[None]:
+        """Hold off the collector while blobs are added that no name needs yet."""
+        with locks.shared(self.layout.lock):
+            yield
+
+    def path(self, digest: Digest) -> Path:
+        """Return the file of a blob."""
+        return self._blobs.path(digest)
+
+    def has(self, blob: Descriptor) -> bool:
+        """Tell whether *blob* is there with the size it should have."""
+        return self._blobs.has(blob)
+
+    def open(self, blob: Descriptor) -> AbstractContextManager[Readable]:
+        """Open *blob* for reading."""
+        return self._blobs.open(blob)
+
+    def read(self, blob: Descriptor, limit: int) -> bytes:
+        """Return the whole of a small blob, verified."""
+        with self._blobs.open(blob) as body:
+            return read_blob(body, blob, limit=limit, origin="the local store")
+
+    def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
+        """Store *body* as *blob*, verified before it becomes visible."""
+        self._blobs.put(blob, body, advance)
+
+    def add(self, data: bytes) -> Digest:
+        """Store a small blob and return its digest."""
+        return self._blobs.add(data)
+
+    def scratch(self) -> AbstractContextManager[ScratchFile]:
+        """Begin a blob whose digest is not known yet."""
+        return self._blobs.scratch()
+
+    def find(self, reference: Reference) -> Entry | None:
+        """Return what *reference* names, or None."""
+        return self._names.read(reference)
+
+    def resolve(self, reference: Reference) -> Manifest:
+        """Return the manifest that *reference* names.
+
+        Raises:
+            NotFoundError: it names nothing here.
+        """
+        entry = self._names.read(reference)
+        if entry is None:
+            raise NotFoundError(f"model {str(reference)!r} is not in the store")
+        return entry.manifest
+
+    def name(self, reference: Reference, manifest: Manifest) -> None:
+        """Let *reference* name *manifest*, all of whose blobs must be here."""
+        for blob in manifest.blobs:
+            if not self._blobs.has(blob):
+                raise IntegrityError(f"blob {blob.digest} of {reference} is not in the store")
+        self._names.write(reference, manifest)
+
+    def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
+        """Yield every model that can be read; say to *warn* which files cannot."""
+        return self._names.list(warn)
+
+    def remove(self, references: Sequence[Reference]) -> int:
+        """Forget *references*; return the bytes of blobs that nobody needs any more.
+
+        Blobs stay when somebody is building or pulling, or when a name cannot be read: it might
+        need them.
+        """
+        doomed: dict[Digest, Descriptor] = {}
+        with locks.exclusive(self.layout.lock) as alone:
+            for reference in references:
+                try:
+                    entry = self._names.read(reference)
+                except InputError:  # a damaged manifest does not say what it needed
+                    entry = None
+                if entry is not None:
+                    doomed.update((blob.digest, blob) for blob in entry.manifest.blobs)
+                self._names.remove(entry.reference if entry else reference)
+            return self._sweep(doomed) if alone else 0
+
+    def _sweep(self, doomed: dict[Digest, Descriptor]) -> int:
+        doubts: list[str] = []
+        for entry in self._names.list(doubts.append):
+            for blob in entry.manifest.blobs:
+                doomed.pop(blob.digest, None)
+        if doubts:
+            return 0
+        freed = 0
+        for digest, blob in doomed.items():
+            with store_errors(self.layout):
+                self._blobs.path(digest).unlink(missing_ok=True)
+            freed += blob.size
+        return freed

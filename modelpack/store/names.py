@@ -1,0 +1,153 @@
+"""Names: one file each, holding the manifest's bytes as they were built or received.
+
+A name is written aside, made durable and renamed, so that no reader ever sees half a manifest.
+A file that is not one of ours is reported and hides no other model.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.content.verify import check_manifest
+from modelpack.errors import ModelPackError, NotFoundError, StoreError
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import Manifest
+from modelpack.oci.reference import Reference
+from modelpack.store.blobs import store_errors, sync_folder
+from modelpack.store.paths import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in the store."""
+
+    reference: Reference
+    manifest: Manifest
+    modified: float
+    """Seconds since 1970 when the name was last written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """The names below one folder."""
+
+    layout: Layout
+
+    def read(self, reference: Reference) -> Entry | None:
+        """Return what *reference* names, or None if it names nothing.
+
+        Raises:
+            ManifestError: the file there is damaged.
+            IntegrityError: it is not the manifest of the digest in *reference*.
+        """
+        if reference.digest and not reference.tag:
+            return self._by_digest(reference, reference.digest)
+        found = self._load(reference, self.layout.manifest(reference))
+        if found is not None:
+            check_manifest(found.manifest.raw, reference.digest, f"the store, for {reference}")
+        return found
+
+    def write(self, reference: Reference, manifest: Manifest) -> None:
+        """Let *reference* name *manifest*."""
+        path = self.layout.manifest(reference)
+        with store_errors(self.layout):
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            except (FileExistsError, NotADirectoryError):
+                raise _in_the_way(path) from None
+            if path.is_dir():
+                raise _in_the_way(path)
+            self.layout.ingest.mkdir(parents=True, exist_ok=True)
+            descriptor, temporary = tempfile.mkstemp(dir=self.layout.ingest)
+            try:
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(manifest.raw)
+                    file.flush()
+                    os.fchmod(file.fileno(), 0o644)
+                    os.fsync(file.fileno())
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+            sync_folder(path.parent)
+
+    def remove(self, reference: Reference) -> None:
+        """Forget *reference*, and folders that are empty without it."""
+        path = self.layout.manifest(reference)
+        with store_errors(self.layout):
+            path.unlink(missing_ok=True)
+            for folder in path.parents:
+                if folder == self.layout.manifests or any(folder.iterdir()):
+                    break
+                folder.rmdir()
+
+    def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
+        """Yield every name that can be read; say to *warn* which files cannot."""
+        for path, name in _files(self.layout.manifests):
+            reference = self.layout.reference(path)
+            if reference is None:
+                warn(f"not a model name, skipped: {name}")
+                continue
+            try:
+                entry = self._load(reference, path)
+            except ModelPackError as error:
+                warn(f"damaged manifest, skipped: {name}: {error}")
+                continue
+            if entry is not None:
+                yield entry
+
+    def _by_digest(self, reference: Reference, digest: Digest) -> Entry | None:
+        for path in sorted(_plain_files(self.layout.repository(reference))):
+            try:
+                entry = self._load(reference, path)
+            except ModelPackError:
+                continue
+            if entry is not None and entry.manifest.digest == digest:
+                return entry
+        return None
+
+    def _load(self, reference: Reference, path: Path) -> Entry | None:
+        try:
+            with path.open("rb", buffering=0) as file:
+                modified = os.fstat(file.fileno()).st_mtime
+                raw = file.read(limits.MANIFEST + 1)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+            return None
+        except OSError as error:
+            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+        return Entry(reference, Manifest.parse(raw), modified)
+
+
+def _plain_files(folder: Path) -> list[Path]:
+    try:
+        return [path for path in folder.iterdir() if path.is_file()]
+    except OSError:
+        return []
+
+
+def _files(root: Path) -> Iterator[tuple[Path, str]]:
+    """Yield files two or more levels below *root* with their names for people, sorted."""
+    pending = [str(root)]
+    while pending:
+        folder = pending.pop()
+        try:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
+        except OSError:
+            continue
+        for entry in reversed(entries):
+            if entry.is_file():
+                path = Path(entry.path)
+                yield path, str(path)
+        pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+
+
+def _in_the_way(path: Path) -> StoreError:
+    return StoreError(
+        f"cannot store the name {path.name}: a tag and a repository cannot have the same path",
+        hint="choose another tag, or remove the name that is in the way",
+    )

@@ -1,0 +1,66 @@
+"""The only place where a digest or a name becomes a path."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpack.errors import ModelPackError
+from modelpack.oci.digest import Digest
+from modelpack.oci.reference import Reference
+
+LOCAL_HOST = "local"
+"""The folder of names without a registry; no registry host can be called so."""
+
+_UNTAGGED = "sha256-"
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where things lie below the folder *root*."""
+
+    root: Path
+
+    @property
+    def blobs(self) -> Path:
+        """The folder of finished blobs."""
+        return self.root / "blobs"
+
+    @property
+    def ingest(self) -> Path:
+        """The folder of blobs on their way in."""
+        return self.root / "ingest"
+
+    @property
+    def manifests(self) -> Path:
+        """The folder of names."""
+        return self.root / "manifests"
+
+    @property
+    def lock(self) -> Path:
+        """The file that builders, pullers and the collector lock."""
+        return self.root / ".lock"
+
+    def blob(self, digest: Digest) -> Path:
+        """Return the file of the blob *digest*."""
+        return self.root / "blobs" / f"sha256-{digest.hex}"
+
+    def repository(self, reference: Reference) -> Path:
+        """Return the folder of the tags of *reference*'s repository."""
+        return self.manifests / (reference.host or LOCAL_HOST) / reference.repository
+
+    def manifest(self, reference: Reference) -> Path:
+        """Return the file that *reference* names; a digest without a tag is its own tag."""
+        tag = reference.tag or f"{_UNTAGGED}{reference.digest.hex if reference.digest else ''}"
+        return self.repository(reference) / tag
+
+    def reference(self, path: Path) -> Reference | None:
+        """Return the reference that is stored at *path*, or None where it cannot be one."""
+        host, *repository, tag = path.relative_to(self.manifests).parts
+        name = "/".join(repository)
+        text = f"{name}:{tag}" if host == LOCAL_HOST else f"{host}/{name}:{tag}"
+        try:
+            reference = Reference.parse(text)
+        except ModelPackError:
+            return None
+        return reference if self.manifest(reference) == path else None
