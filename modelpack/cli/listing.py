@@ -7,7 +7,7 @@ import typer
 from modelpack.cli import _console
 from modelpack.cli._options import PlainJson
 from modelpack.ops.context import Context
-from modelpack.ops.models import list_models
+from modelpack.ops.listing import list_models
 
 
 def main(
@@ -15,27 +15,27 @@ def main(
     as_json: PlainJson = False,
 ) -> None:
     """List the models in the store."""
-    entries = list_models(Context.create(), _console.warn, prefix)
+    models = list_models(Context.create(), _console.warn, prefix)
     if as_json:
         _console.json_out(
             [
                 {
-                    "name": entry.reference.name,
-                    "digest": str(entry.manifest.digest),
-                    "size": entry.manifest.size,
-                    "modified": entry.modified,
+                    "name": model.name,
+                    "digest": str(model.digest),
+                    "size": model.size,
+                    "modified": model.modified,
                 }
-                for entry in entries
+                for model in models
             ]
         )
         return
     rows = [
         (
-            entry.reference.name,
-            entry.manifest.digest.short,
-            _console.format_size(entry.manifest.size),
-            _console.age_of(entry.modified),
+            model.name,
+            model.digest.short,
+            _console.format_size(model.size),
+            _console.age_of(model.modified),
         )
-        for entry in entries
+        for model in models
     ]
     _console.table(("NAME", "ID", "SIZE", "MODIFIED"), rows)

@@ -42,9 +42,14 @@ class ErrorLines:
 
     def __init__(self) -> None:
         self._lines: deque[str] = deque(maxlen=8)
+        self._callback: object = None
 
-    def take(self, level: int, text: bytes) -> None:
-        """Keep *text* if its *level* is that of an error."""
+    def listen(self, library: ModuleType) -> None:
+        """Take everything that *library* logs from now on."""
+        self._callback = library.llama_log_callback(self._take)
+        library.llama_log_set(self._callback, None)
+
+    def _take(self, level: int, text: bytes, _data: object) -> None:
         line = _WHERE.sub("", " ".join(text.decode("utf-8", "replace").split()))
         if level == _ERROR and line:
             self._lines.append(line)
@@ -67,6 +72,7 @@ class Engine:
         self._library = library
         self._model = _load_model(library, options)
         self._context: Handle | None = None
+        self._decoder: LlamaDecoder | None = None
         self._adapters: list[Handle] = []
         try:
             self._check_kind()
@@ -99,6 +105,8 @@ class Engine:
 
     def close(self) -> None:
         """Free the model and its memory; a second time does nothing."""
+        if self._decoder is not None:
+            self._decoder.close()
         context, self._context = self._context, None
         model, self._model = self._model, None
         if context is not None:
@@ -159,8 +167,8 @@ class Engine:
             slots=options.slots,
             prompt_chunk=PROMPT_CHUNK if on_gpu else PROMPT_CHUNK_CPU,
         )
-        decoder = LlamaDecoder(library, self._context, model=self._model, rows=rows)
-        return Loop(decoder, self.vocabulary, bounds)
+        self._decoder = LlamaDecoder(library, self._context, model=self._model, rows=rows)
+        return Loop(self._decoder, self.vocabulary, bounds)
 
     def _apply(self, adapters: Sequence[Adapter]) -> None:
         if not adapters:
@@ -202,15 +210,9 @@ def _library() -> ModuleType:
     except ImportError as error:
         raise MissingExtraError("running a model", "runtime") from error
     library: ModuleType = llama_cpp
-    callback = library.llama_log_callback(_log)
-    library.llama_log_set(callback, None)
-    library.modelpack_log_callback = callback  # type: ignore[attr-defined]
+    _ERRORS.listen(library)
     library.llama_backend_init()
     return library
-
-
-def _log(level: int, text: bytes, _data: object) -> None:
-    _ERRORS.take(level, text)
 
 
 def _load_model(library: ModuleType, options: LoadOptions) -> Handle | None:

@@ -76,3 +76,20 @@ def plan_chain(sampling: Sampling, *, n_ctx: int) -> list[Stage]:
     chain.append(Stage("temp", (sampling.temperature,)))
     # llama.cpp's word for "another one each time" is the largest seed, which -1 becomes here.
     return [*chain, Stage("dist", (sampling.seed % _SEEDS,))]
+
+
+def count_candidates(sampling: Sampling, *, n_ctx: int) -> int:
+    """Return how many of the likeliest tokens are sure to have the chosen one, or 0 for all.
+
+    Penalties only lower logits, of as many tokens as they look back at; so the best few after
+    them are among the best of that many more before.
+    """
+    kept = 1 if sampling.temperature <= 0 else sampling.top_k
+    if kept <= 0:
+        return 0
+    if not sampling.penalizes:
+        return kept
+    rewards = sampling.repeat_penalty < 1 or sampling.frequency_penalty < 0
+    if rewards or sampling.presence_penalty < 0:
+        return 0
+    return kept + (n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n)

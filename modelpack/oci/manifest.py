@@ -138,6 +138,21 @@ class Index:
         return found[0]
 
 
+def total_size(raw: bytes) -> int:
+    """Return the bytes of layers and config of the manifest in *raw*, checking nothing else.
+
+    A list of a thousand models is ten times as fast so; who uses a manifest parses it.
+
+    Raises:
+        ManifestError: *raw* is not a manifest.
+    """
+    value = _object(raw)
+    try:
+        return sum(blob["size"] for blob in (value["config"], *value["layers"]))  # type: ignore[misc]
+    except (KeyError, TypeError):
+        raise ManifestError("not an image manifest") from None
+
+
 def is_index(raw: bytes, media_type: str = "") -> bool:
     """Tell whether *raw* is an index rather than a manifest."""
     if media_type in INDEXES:

@@ -1,8 +1,8 @@
-"""List, describe, name and remove the models in the store."""
+"""Describe, name and remove the models in the store."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from modelpack.errors import InputError, NotFoundError
@@ -13,7 +13,6 @@ from modelpack.modelfile.parameters import ParameterValue
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
 from modelpack.ops.model import StoredModel
-from modelpack.store.names import Entry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +37,6 @@ class Description:
     layers: tuple[tuple[str, str, str, int], ...]
     """Role, file path, digest and size in bytes of each layer."""
     modelfile: str
-
-
-def list_models(context: Context, warn: Callable[[str], None], prefix: str = "") -> list[Entry]:
-    """Return the models whose name starts with *prefix*, newest first."""
-    wanted = prefix.lower()
-    found = (e for e in context.store.list(warn) if e.reference.name.lower().startswith(wanted))
-    return sorted(found, key=lambda entry: (-entry.modified, entry.reference.name))
 
 
 def open_model(context: Context, text: str) -> StoredModel:

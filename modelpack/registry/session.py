@@ -133,20 +133,25 @@ class Session:
         return url
 
     def _send(self, ask: Ask) -> Answer:
-        own = urlsplit(ask.url)[:2] == urlsplit(self.root)[:2]
+        own = self._is_own(ask.url)
         scope = scope_of(self.repository, push=ask.push)
         authorization = self._authority.header(scope) if own else ""
         response = self._attempt(ask, authorization)
         if response.status_code != _UNAUTHORIZED or not own:
             return response
         challenge = parse_challenge(response.headers.get("WWW-Authenticate", ""))
-        if challenge is None:
+        if challenge is None or not self._is_own(response.url):
             return response
-        answer = self._authority.answer(challenge, scope, self._connection.credentials)
+        credentials = self._connection.credentials
+        answer = self._authority.answer(challenge, scope, credentials, authorization)
         if not answer:
             return response
         response.close()
         return self._attempt(ask, answer)
+
+    def _is_own(self, url: str) -> bool:
+        """Tell whether *url* is on the registry itself, where its credentials may go."""
+        return urlsplit(url)[:2] == urlsplit(self.root)[:2]
 
     def _attempt(self, ask: Ask, authorization: str) -> Answer:
         headers = {"User-Agent": f"modelpack/{__version__}", "Accept-Encoding": "identity"}

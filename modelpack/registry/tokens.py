@@ -39,17 +39,22 @@ class Authority:
         token, expires = self._tokens.get(scope, ("", 0.0))
         return f"Bearer {token}" if token and time.monotonic() < expires else ""
 
-    def answer(self, challenge: Challenge, scope: str, credentials: Credentials) -> str:
-        """Return the header that answers *challenge*, or nothing if we have no credentials.
+    def answer(
+        self, challenge: Challenge, scope: str, credentials: Credentials, refused: str
+    ) -> str:
+        """Return the header that answers *challenge*, or nothing if we have no other than *refused*.
 
         Raises:
             AuthenticationError: the token service refuses the credentials.
         """
         with self._lock:
+            known = self.header(scope)
+            if known and known != refused:
+                return known  # another thread was told the same, and has asked meanwhile
             credential = credentials.get(self._host)
             if challenge.scheme == "basic":
                 self._basic = credential.basic if credential else ""
-                return self._basic
+                return self._basic if self._basic != refused else ""
             if not challenge.realm.startswith(("http://", "https://")):
                 raise RegistryError(f"{self._host} names no usable token service")
             return f"Bearer {self._new_token(challenge, scope, credential)}"

@@ -87,7 +87,6 @@ class LoadedModel:
         """
         parameters = {**self._parameters, **options}
         engine = self._ready(load_options_from(self._files, parameters))
-
         today = self._today()
 
         def render(part: Sequence[ChatMessage]) -> str:

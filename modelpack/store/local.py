@@ -15,7 +15,7 @@ from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store import locks
 from modelpack.store.blobs import Blobs, ScratchFile, store_errors
-from modelpack.store.names import Entry, Names
+from modelpack.store.names import Entry, Listed, Names
 from modelpack.store.paths import Layout
 
 
@@ -87,6 +87,10 @@ class LocalStore:
     def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
         """Yield every model that can be read; say to *warn* which files cannot."""
         return self._names.list(warn)
+
+    def glance(self, warn: Callable[[str], None]) -> Iterator[Listed]:
+        """Yield what a list shows of every model; say to *warn* which files cannot be read."""
+        return self._names.glance(warn)
 
     def remove(self, references: Sequence[Reference]) -> int:
         """Forget *references*; return the bytes of blobs that nobody needs any more.

@@ -16,7 +16,7 @@ from modelpack import limits
 from modelpack.content.verify import check_manifest
 from modelpack.errors import ModelPackError, NotFoundError, StoreError
 from modelpack.oci.digest import Digest
-from modelpack.oci.manifest import Manifest
+from modelpack.oci.manifest import Manifest, total_size
 from modelpack.oci.reference import Reference
 from modelpack.store.blobs import store_errors, sync_folder
 from modelpack.store.paths import Layout
@@ -28,6 +28,18 @@ class Entry:
 
     reference: Reference
     manifest: Manifest
+    modified: float
+    """Seconds since 1970 when the name was last written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One name as a list shows it; its manifest is not checked beyond its sizes."""
+
+    name: str
+    digest: Digest
+    size: int
+    """Bytes of layers and config."""
     modified: float
     """Seconds since 1970 when the name was last written."""
 
@@ -88,18 +100,33 @@ class Names:
 
     def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
         """Yield every name that can be read; say to *warn* which files cannot."""
-        for path, name in _files(self.layout.manifests):
+        for path in _files(self.layout.manifests):
             reference = self.layout.reference(path)
             if reference is None:
-                warn(f"not a model name, skipped: {name}")
+                warn(f"not a model name, skipped: {path}")
                 continue
             try:
-                entry = self._load(reference, path)
+                entry = self._load(reference, Path(path))
             except ModelPackError as error:
-                warn(f"damaged manifest, skipped: {name}: {error}")
+                warn(f"damaged manifest, skipped: {path}: {error}")
                 continue
             if entry is not None:
                 yield entry
+
+    def glance(self, warn: Callable[[str], None]) -> Iterator[Listed]:
+        """Yield every name with what a list shows; say to *warn* which files cannot be read."""
+        for path in _files(self.layout.manifests):
+            reference = self.layout.reference(path)
+            if reference is None:
+                warn(f"not a model name, skipped: {path}")
+                continue
+            try:
+                raw, modified = _read(path)
+                size = total_size(raw)
+            except (ModelPackError, OSError) as error:
+                warn(f"damaged manifest, skipped: {path}: {error}")
+                continue
+            yield Listed(reference.name, Digest.of(raw), size, modified)
 
     def _by_digest(self, reference: Reference, digest: Digest) -> Entry | None:
         for path in sorted(_plain_files(self.layout.repository(reference))):
@@ -113,14 +140,21 @@ class Names:
 
     def _load(self, reference: Reference, path: Path) -> Entry | None:
         try:
-            with path.open("rb", buffering=0) as file:
-                modified = os.fstat(file.fileno()).st_mtime
-                raw = file.read(limits.MANIFEST + 1)
+            raw, modified = _read(path)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
         except OSError as error:
             raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
         return Entry(reference, Manifest.parse(raw), modified)
+
+
+def _read(path: Path | str) -> tuple[bytes, float]:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        status = os.fstat(descriptor)
+        return os.read(descriptor, min(status.st_size, limits.MANIFEST) + 1), status.st_mtime
+    finally:
+        os.close(descriptor)
 
 
 def _plain_files(folder: Path) -> list[Path]:
@@ -130,20 +164,16 @@ def _plain_files(folder: Path) -> list[Path]:
         return []
 
 
-def _files(root: Path) -> Iterator[tuple[Path, str]]:
-    """Yield files two or more levels below *root* with their names for people, sorted."""
+def _files(root: Path) -> Iterator[str]:
+    """Yield the files below *root*, folder by folder."""
     pending = [str(root)]
     while pending:
-        folder = pending.pop()
         try:
-            entries = sorted(os.scandir(folder), key=lambda entry: entry.name, reverse=True)
+            entries = sorted(os.scandir(pending.pop()), key=lambda entry: entry.name)
         except OSError:
             continue
-        for entry in reversed(entries):
-            if entry.is_file():
-                path = Path(entry.path)
-                yield path, str(path)
-        pending += [entry.path for entry in entries if entry.is_dir(follow_symlinks=False)]
+        yield from (entry.path for entry in entries if entry.is_file())
+        pending += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
 
 
 def _in_the_way(path: Path) -> StoreError:

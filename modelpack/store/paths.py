@@ -54,13 +54,16 @@ class Layout:
         tag = reference.tag or f"{_UNTAGGED}{reference.digest.hex if reference.digest else ''}"
         return self.repository(reference) / tag
 
-    def reference(self, path: Path) -> Reference | None:
+    def reference(self, path: str) -> Reference | None:
         """Return the reference that is stored at *path*, or None where it cannot be one."""
-        host, *repository, tag = path.relative_to(self.manifests).parts
-        name = "/".join(repository)
-        text = f"{name}:{tag}" if host == LOCAL_HOST else f"{host}/{name}:{tag}"
+        host, _, rest = path.removeprefix(f"{self.manifests}/").partition("/")
+        repository, _, tag = rest.rpartition("/")
+        if not repository:
+            return None
+        name = f"{repository}:{tag}"
         try:
-            reference = Reference.parse(text)
+            reference = Reference.parse(name if host == LOCAL_HOST else f"{host}/{name}")
         except ModelPackError:
             return None
-        return reference if self.manifest(reference) == path else None
+        stored = (reference.host or LOCAL_HOST, reference.repository, reference.tag)
+        return reference if stored == (host, repository, tag) else None
