@@ -1,0 +1,170 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+from engine.fakes import AlphabetDecoder, make_loop
+
+from modelpack.engine.base import Delta, Finished, Request
+from modelpack.engine.sampling import Sampling
+from modelpack.errors import EngineError
+
+
+def ask(text: str, **sampling: object) -> Request:
+    return Request(tokens=tuple(map(ord, text)), sampling=Sampling(**sampling))
+
+
+def text_of(events) -> str:
+    return "".join(event.text for event in events if isinstance(event, Delta))
+
+
+@pytest.fixture
+def decoder():
+    made = AlphabetDecoder()
+    yield made
+    assert made.open_samplers == 0
+
+
+def test_an_answer_ends_with_the_token_that_ends_it(decoder):
+    *pieces, finished = make_loop(decoder).run(ask("uvw"))
+    assert text_of(pieces) == "xyz"
+    assert finished.reason == "stop"
+    assert finished.statistics.prompt_tokens == 3
+    assert finished.statistics.generated_tokens == 4
+
+
+def test_an_answer_ends_after_num_predict_tokens(decoder):
+    *pieces, finished = make_loop(decoder).run(ask("a", num_predict=3))
+    assert text_of(pieces) == "bcd"
+    assert (finished.reason, finished.statistics.generated_tokens) == ("length", 3)
+
+
+def test_num_predict_zero_answers_nothing(decoder):
+    assert [event.reason for event in make_loop(decoder).run(ask("a", num_predict=0))] == ["length"]
+
+
+def test_an_answer_ends_before_a_stop_string_that_spans_tokens(decoder):
+    *pieces, finished = make_loop(decoder).run(ask("a", stop=("fgh",)))
+    assert (text_of(pieces), finished.reason) == ("bcde", "stop")
+
+
+def test_a_piece_that_could_have_become_a_stop_string_is_not_lost(decoder):
+    *pieces, _ = make_loop(decoder).run(ask("v", stop=("yzz",)))
+    assert text_of(pieces) == "wxyz"
+
+
+def test_an_answer_ends_when_the_context_is_full(decoder):
+    *pieces, finished = make_loop(decoder, n_ctx=10).run(ask("abcdefg"))
+    assert (text_of(pieces), finished.reason) == ("hijk", "length")
+    assert len(decoder.memory[0]) == 10
+
+
+def test_a_prompt_larger_than_the_context_is_refused_with_both_numbers(decoder):
+    with pytest.raises(EngineError, match="1,200 tokens long and the context holds 1,000"):
+        make_loop(decoder, n_ctx=1000).submit(ask("a" * 1200))
+
+
+def test_an_empty_prompt_is_refused(decoder):
+    with pytest.raises(EngineError, match="empty"):
+        make_loop(decoder).submit(ask(""))
+
+
+def test_a_long_prompt_is_computed_in_chunks(decoder):
+    list(make_loop(decoder, n_ctx=2000).run(ask("a" * 1100 + "y")))
+    assert [len(step[0].tokens) for step in decoder.steps[:3]] == [512, 512, 77]
+    assert [step[0].output for step in decoder.steps[:3]] == [False, False, True]
+
+
+def test_the_next_turn_computes_only_what_is_new(decoder):
+    loop = make_loop(decoder)
+    list(loop.run(ask("uvw")))
+    *_, finished = loop.run(ask("uvwxyz and x"))
+    assert finished.statistics.cached_tokens == 6
+
+
+def test_the_same_prompt_again_computes_its_last_token_only(decoder):
+    loop = make_loop(decoder)
+    first = text_of(loop.run(ask("uvw")))
+    *again, finished = loop.run(ask("uvw"))
+    assert text_of(again) == first
+    assert finished.statistics.cached_tokens == 2
+
+
+def test_memory_that_cannot_be_cut_is_computed_anew(decoder):
+    decoder.refuses_cuts = True
+    loop = make_loop(decoder)
+    list(loop.run(ask("uvw")))
+    *pieces, finished = loop.run(ask("uvx"))
+    assert finished.statistics.cached_tokens == 0
+    assert text_of(pieces) == "yz"
+
+
+def test_a_flag_ends_the_answer_within_one_step(decoder):
+    loop, flag = make_loop(decoder), threading.Event()
+    events = loop.run(ask("a"), flag)
+    assert next(events) == Delta("b")
+    flag.set()
+    assert [type(event) for event in events] == [Finished]
+    assert len(decoder.steps) == 1
+
+
+def test_a_flag_ends_a_long_prompt_between_its_chunks(decoder):
+    loop = make_loop(decoder, n_ctx=4000)
+    number = loop.submit(ask("a" * 3000))
+    assert loop.step() == []
+    loop.cancel(number)
+    [(owner, finished)] = loop.step()
+    assert (owner, finished.reason) == (number, "cancelled")
+    assert len(decoder.steps) == 1
+    assert not loop.busy
+
+
+def test_leaving_an_answer_frees_its_slot(decoder):
+    loop = make_loop(decoder)
+    events = loop.run(ask("a"))
+    next(events)
+    events.close()
+    assert not loop.busy
+    assert text_of(loop.run(ask("x"))) == "yz"
+
+
+@pytest.mark.parametrize("failure", [KeyboardInterrupt(), EngineError("no")])
+def test_the_loop_can_be_used_after_a_step_that_was_broken_off(decoder, failure):
+    loop = make_loop(decoder)
+    events = loop.run(ask("a"))
+    next(events)
+    decoder.fails_next = failure  # after the memory has changed
+    with pytest.raises(type(failure)):
+        next(events)
+    *pieces, finished = loop.run(ask("abx"))
+    assert text_of(pieces) == "yz"
+    assert finished.statistics.cached_tokens <= 2
+
+
+def test_slots_write_at_the_same_time_and_their_answers_stay_apart(decoder):
+    loop = make_loop(decoder, slots=2)
+    numbers = [loop.submit(ask(text)) for text in ("v", "tu", "x")]
+    said = dict.fromkeys(numbers, "")
+    while loop.busy:
+        for number, event in loop.step():
+            said[number] += event.text if isinstance(event, Delta) else "."
+    assert list(said.values()) == ["wxyz.", "vwxyz.", "yz."]
+    assert any(len(step) == 2 for step in decoder.steps)
+
+
+def test_a_request_gets_the_slot_that_holds_most_of_its_prompt(decoder):
+    loop = make_loop(decoder, slots=2)
+    loop.submit(ask("hello wx"))
+    loop.submit(ask("goodbye wx"))
+    while loop.busy:
+        loop.step()
+    *_, finished = loop.run(ask("goodbye wxyz!x"))
+    assert finished.statistics.cached_tokens == len("goodbye wxyz")
+
+
+def test_times_are_those_of_the_clock(decoder):
+    *_, finished = make_loop(decoder).run(ask("x"))
+    took = finished.statistics
+    assert took.prompt_s > 0
+    assert took.generation_s > 0
+    assert took.total_s >= took.prompt_s + took.generation_s

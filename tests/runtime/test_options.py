@@ -1,0 +1,51 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from modelpack.engine.base import Adapter, LoadOptions
+from modelpack.engine.sampling import Sampling
+from modelpack.runtime.model import ModelFiles
+from modelpack.runtime.options import load_options_from, sampling_from
+
+FILES = ModelFiles(name="m", weights=(Path("w"),), adapters=(Path("a"),))
+
+
+def test_no_parameters_are_the_defaults():
+    assert sampling_from({}) == Sampling()
+    assert load_options_from(FILES, {}) == LoadOptions(
+        weights=(Path("w"),), adapters=(Adapter(Path("a")),)
+    )
+
+
+def test_every_sampling_parameter_arrives():
+    given = {
+        "seed": 1,
+        "num_predict": 2,
+        "top_k": 3,
+        "top_p": 0.4,
+        "min_p": 0.5,
+        "typical_p": 0.6,
+        "repeat_last_n": 7,
+        "temperature": 0.8,
+        "repeat_penalty": 0.9,
+        "presence_penalty": 1.0,
+        "frequency_penalty": 1.1,
+        "stop": ["a", "b"],
+    }
+    assert sampling_from(given) == Sampling(**{**given, "stop": ("a", "b")})
+
+
+def test_every_loading_parameter_arrives():
+    given = {"num_ctx": 1, "num_batch": 2, "num_gpu": 3, "main_gpu": 4, "num_thread": 5}
+    options = load_options_from(FILES, {**given, "use_mmap": False})
+    assert (options.n_ctx, options.n_batch, options.n_gpu_layers) == (1, 2, 3)
+    assert (options.main_gpu, options.n_threads, options.use_mmap) == (4, 5, False)
+
+
+def test_a_value_of_another_type_counts_as_not_given():
+    assert sampling_from({"seed": "x", "temperature": ["y"]}) == Sampling()
+    assert sampling_from({"stop": "END"}).stop == ("END",)
+
+
+def test_whole_numbers_do_for_fractions():
+    assert sampling_from({"temperature": 0}).temperature == 0.0
