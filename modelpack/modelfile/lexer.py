@@ -35,8 +35,12 @@ _BOMS = (
 )
 _BOM = "\ufeff"
 _KEPT = frozenset("\t\r\n ")
-_INVISIBLE = frozenset(("Cc", "Cf", "Co", "Cs", "Zl", "Zp", "Zs"))
-"""Categories that are dropped. Not `Cn` (unassigned): it depends on Python's Unicode version."""
+_INVISIBLE = frozenset(("Cc", "Co", "Cs"))
+"""Categories that are dropped: controls, private use, surrogates; a byte order mark is, too.
+
+Ollama drops every space but one and all joiners too, which takes emoji and ideographic spaces
+apart; those are text, and stay. Not `Cn` (unassigned): it depends on Python's Unicode version.
+"""
 
 _BLANK = " \t"
 _BLANKS = re.compile(r"[ \t]*")
@@ -86,7 +90,7 @@ def invisible(text: str) -> str:
     return "".join(
         character
         for character in sorted(set(text) - _KEPT)
-        if unicodedata.category(character) in _INVISIBLE
+        if character == _BOM or unicodedata.category(character) in _INVISIBLE
     )
 
 

@@ -113,7 +113,11 @@ def modelfile_of(model: StoredModel) -> str:
 
 def parameter_text(value: object) -> str:
     """Write one parameter value as a Modelfile does."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value)
 
 
 def copy_name(context: Context, source: str, destination: str) -> Reference:

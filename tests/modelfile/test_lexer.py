@@ -135,10 +135,16 @@ def test_decode_refuses_other_encodings_where_they_show(data, place):
 
 
 def test_characters_that_cannot_be_seen_are_dropped_with_a_warning():
-    modelfile = parse('FROM a\u200bb\x00\nSYSTEM "c\td\u00a0e\x1b"\u200b')
+    modelfile = parse('FROM a\ufeffb\x00\nSYSTEM "c\tde\x1b"\ue000')
     assert (modelfile.bases, modelfile.system) == (("ab",), "c\tde")
     (warning,) = modelfile.warnings
-    assert warning.endswith("were dropped: U+0000, U+001B, U+00A0, U+200B")
+    assert warning.endswith("were dropped: U+0000, U+001B, U+E000, U+FEFF")
+
+
+def test_joined_emoji_and_wide_spaces_are_text():
+    text = "family \U0001f468\u200d\U0001f469\u200d\U0001f467\u3000and\u00a0more"
+    modelfile = parse(f"FROM a\nSYSTEM {text}")
+    assert (modelfile.system, modelfile.warnings) == (text, ())
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ _PIECES = (
     *('"', '""', '"""', "'", "#", "\\", "\\n", '\\"', "=", "a", "FROM", "SYSTEM x", " ", "  "),
     *("\t", "\n", "\n\n", "\r\n", "\r", "{{ .Prompt }}", "é", "漢", "▁", "🙂", "<|eot|>", ","),
 )
-_INVISIBLE_PIECES = ("\x00", "\x1b", "\u200b", "\u00a0", "\ufeff")
+_INVISIBLE_PIECES = ("\x00", "\x1b", "\ue000", "\ufeff")
 _PARAMETERS = {"num_ctx": ("4096", "-1"), "temperature": ("0.7", "1e-3"), "use_mmap": ("true",)}
 _BASE = Instruction("FROM", ("base",))
 
