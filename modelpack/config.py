@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from modelpack.errors import InputError
+
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
 
@@ -60,8 +62,13 @@ def _source_date(epoch: str) -> str:
 
     See: https://reproducible-builds.org/specs/source-date-epoch/
     """
-    if not epoch.isdecimal():
+    if not epoch:
         return ""
     from datetime import UTC, datetime
 
-    return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    try:
+        if not epoch.isdecimal():
+            raise ValueError  # noqa: TRY301
+        return datetime.fromtimestamp(int(epoch), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    except (ValueError, OverflowError, OSError):
+        raise InputError(f"SOURCE_DATE_EPOCH is not a number of seconds: {epoch[:40]!r}") from None

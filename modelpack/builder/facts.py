@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelpack.builder.sources import GgufFiles
 from modelpack.formats.artifact import Facts
 from modelpack.gguf.summary import summarize
@@ -14,6 +16,7 @@ def facts_of(model: GgufFiles, template: str | None, *, vision: bool, created: s
     summary = summarize(model.headers)
     header = model.headers[0]
     prompt = template or header.text("tokenizer.chat_template") or ""
+    tools, reasoning = abilities_of(prompt)
     pooling = header.integer(f"{summary.architecture}.pooling_type")
     return Facts(
         architecture=summary.architecture,
@@ -30,7 +33,22 @@ def facts_of(model: GgufFiles, template: str | None, *, vision: bool, created: s
         licenses=(summary.license,) if summary.license else (),
         inputs=("text", "image") if vision else ("text",),
         outputs=("embedding",) if pooling else ("text",),
-        tools="tools" in prompt or ".Tools" in prompt,
-        reasoning="<think>" in prompt or ".Thinking" in prompt,
+        tools=tools,
+        reasoning=reasoning,
         created=created,
+    )
+
+
+def inherited_facts(base: Facts, template: str | None, *, vision: bool, created: str) -> Facts:
+    """Return what is known of a model built on *base*, with a *template* of its own or not."""
+    tools, reasoning = abilities_of(template) if template else (base.tools, base.reasoning)
+    inputs = ("text", "image") if vision else base.inputs
+    return replace(base, tools=tools, reasoning=reasoning, inputs=inputs, created=created)
+
+
+def abilities_of(template: str) -> tuple[bool, bool]:
+    """Tell whether *template* knows tools, and whether it knows thinking."""
+    return (
+        "tools" in template or ".Tools" in template,
+        "<think>" in template or ".Thinking" in template,
     )

@@ -12,10 +12,11 @@ import fcntl
 import hashlib
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
 from pathlib import Path
+from typing import Self
 
 from modelpack import limits
 from modelpack.content.base import Advance, BlobFiles, Scratch
@@ -26,6 +27,7 @@ from modelpack.oci.digest import Digest
 
 _FICLONE = 0x40049409
 _FLUSH_EVERY = 128 * limits.MiB
+_TELL_EVERY = limits.MiB
 
 
 def ingest_file(files: BlobFiles, source: Path, *, link: bool, advance: Advance) -> Descriptor:
@@ -37,7 +39,8 @@ def ingest_file(files: BlobFiles, source: Path, *, link: bool, advance: Advance)
     """
     with _opened(source) as (origin, before), files.scratch() as scratch:
         if (link and _hard_link(source, scratch.path)) or _clone(origin, scratch.path):
-            digest = _hash_file(scratch.path, advance)
+            with scratch.path.open("rb", buffering=0) as file:
+                digest = _hash(file.fileno(), advance, threading.Event())
         else:
             digest = _copy_and_hash(origin, scratch.path, before.st_size, advance)
         _check_unchanged(source, origin, before)
@@ -61,8 +64,9 @@ def ingest_shards(
         ThreadPoolExecutor(2, "commit") as commits,
         ExitStack() as scratches,
     ):
+        _check_size(source, before.st_size, shards)
         cancelled = threading.Event()
-        whole = pool.submit(_hash_file, source, advance, cancelled)
+        whole = pool.submit(_hash, origin, advance, cancelled)
         copies: list[Future[Digest]] = []
         places: list[Scratch] = []
         for shard in shards:
@@ -105,10 +109,20 @@ class _opened(AbstractContextManager[tuple[int, os.stat_result]]):  # noqa: N801
         os.close(self._descriptor)
 
 
+def _check_size(source: Path, size: int, shards: Sequence[Shard]) -> None:
+    end = max((p.offset + p.length for shard in shards for p in shard.pieces), default=size)
+    if end != size:
+        raise _changed(source)
+
+
 def _check_unchanged(source: Path, origin: int, before: os.stat_result) -> None:
     after = os.fstat(origin)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
-        raise InputError(f"{source} changed while it was read", hint="build again when it is done")
+        raise _changed(source)
+
+
+def _changed(source: Path) -> InputError:
+    return InputError(f"{source} changed while it was read", hint="build again when it is done")
 
 
 def _hard_link(source: Path, target: Path) -> bool:
@@ -128,16 +142,15 @@ def _clone(origin: int, target: Path) -> bool:
     return False
 
 
-def _hash_file(path: Path, advance: Advance, cancelled: threading.Event | None = None) -> Digest:
+def _hash(origin: int, advance: Advance, cancelled: threading.Event) -> Digest:
     digest = hashlib.sha256()
-    buffer = bytearray(limits.BLOCK)
-    view = memoryview(buffer)
-    with path.open("rb", buffering=0) as file:
-        while count := file.readinto(buffer):
-            if cancelled is not None and cancelled.is_set():
-                break
+    view = memoryview(bytearray(limits.BLOCK))
+    at = 0
+    with _Counted(advance) as counted:
+        while not cancelled.is_set() and (count := os.preadv(origin, [view], at)):
             digest.update(view[:count])
-            advance(count)
+            at += count
+            counted.add(count)
     return Digest(digest.hexdigest())
 
 
@@ -153,6 +166,26 @@ def _copy_and_hash(origin: int, target: Path, size: int, advance: Advance) -> Di
             written.fail()
             raise
         return Digest(hashed.result())
+
+
+class _Counted:
+    """Passes counts on in larger steps, since telling costs more than hashing a block."""
+
+    def __init__(self, tell: Callable[[int], None]) -> None:
+        self._tell = tell
+        self._held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._tell(self._held)
+
+    def add(self, count: int) -> None:
+        self._held += count
+        if self._held >= _TELL_EVERY:
+            self._tell(self._held)
+            self._held = 0
 
 
 class _Written:
@@ -184,13 +217,13 @@ def _hash_behind(target: Path, size: int, written: _Written, advance: Advance) -
     digest = hashlib.sha256()
     view = memoryview(bytearray(limits.BLOCK))
     done = 0
-    with target.open("rb", buffering=0) as file:
+    with target.open("rb", buffering=0) as file, _Counted(advance) as counted:
         while done < size and (ready := written.beyond(done)):
             while done < ready:
                 count = file.readinto(view[: ready - done])
                 digest.update(view[:count])
                 done += count
-                advance(count)
+                counted.add(count)
     return digest.hexdigest()
 
 
@@ -200,17 +233,18 @@ def _copy(
     view = memoryview(bytearray(limits.BLOCK))
     at = 0
     pending = 0
-    while at < size:
-        count = os.preadv(origin, [view[: size - at]], at)
-        if count == 0:
-            raise InputError("the source became shorter while it was read")
-        _write_all(target, view[:count])
-        at += count
-        pending += count
-        written.add(count)
-        if pending >= _FLUSH_EVERY:
-            flusher.submit(_flush, os.dup(target))
-            pending = 0
+    with _Counted(written.add) as counted:
+        while at < size:
+            count = os.preadv(origin, [view[: size - at]], at)
+            if count == 0:
+                raise InputError("the source became shorter while it was read")
+            _write_all(target, view[:count])
+            at += count
+            pending += count
+            counted.add(count)
+            if pending >= _FLUSH_EVERY:
+                flusher.submit(_flush, os.dup(target))
+                pending = 0
 
 
 def _flush(descriptor: int) -> None:
@@ -225,7 +259,7 @@ def _copy_shard(
 ) -> Digest:
     digest = hashlib.sha256(shard.header)
     view = memoryview(bytearray(limits.BLOCK))
-    with target.open("r+b", buffering=0) as file:
+    with target.open("r+b", buffering=0) as file, _Counted(advance) as counted:
         _write_all(file.fileno(), memoryview(shard.header))
         for piece in shard.pieces:
             at, end = piece.offset, piece.offset + piece.length
@@ -236,7 +270,7 @@ def _copy_shard(
                 digest.update(view[:count])
                 _write_all(file.fileno(), view[:count])
                 at += count
-                advance(count)
+                counted.add(count)
             padding = bytes(piece.padding)
             digest.update(padding)
             _write_all(file.fileno(), memoryview(padding))

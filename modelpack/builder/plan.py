@@ -140,7 +140,8 @@ def _split(file: Path, header: Header, cut: Cut) -> SplitPart | None:
         max_groups=limits.LAYERS_WRITTEN - 50,
     )
     shards = plan_split(header, groups)
-    stem = file.name[: -len(".gguf")] if file.name.lower().endswith(".gguf") else file.name
+    name = _usable_name(file.name)
+    stem = name[: -len(".gguf")] if name.lower().endswith(".gguf") else name
     names = tuple(split_name(stem, i + 1, len(shards)) for i in range(len(shards)))
     return SplitPart(file, names, shards)
 

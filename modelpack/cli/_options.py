@@ -1,5 +1,6 @@
 """Option types that several commands share."""
 
+import sys
 from typing import Annotated, TypeAlias
 
 import typer
@@ -52,6 +53,18 @@ def networked(*, insecure: bool, ca_file: str, concurrency: int = 4) -> Context:
         raise InputError(f"no such file: {ca_file}", hint="--ca-file names a PEM file")
     network = Network(insecure=insecure, ca_file=ca_file, concurrency=concurrency)
     return Context.create(network=network)
+
+
+def piped_text(limit: int) -> str:
+    """Return what was piped in, at most *limit* bytes of it.
+
+    Raises:
+        InputError: it is not UTF-8.
+    """
+    try:
+        return sys.stdin.buffer.read(limit).decode()
+    except UnicodeDecodeError:
+        raise InputError("what was piped in is not UTF-8 text") from None
 
 
 def parse_size(text: str) -> int:

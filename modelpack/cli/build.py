@@ -66,7 +66,7 @@ def main(
         _console.warn(warning)
     _show(built, quiet=quiet, as_json=as_json)
     if digest_file is not None:
-        digest_file.write_text(f"{built.manifest.digest}\n")
+        _write_digest(digest_file, built)
 
 
 def _show(built: Built, *, quiet: bool, as_json: bool) -> None:
@@ -85,6 +85,13 @@ def _show(built: Built, *, quiet: bool, as_json: bool) -> None:
     else:
         for reference in built.references:
             _console.out(f"{reference.name}  {manifest.digest}")
+
+
+def _write_digest(path: Path, built: Built) -> None:
+    try:
+        path.write_text(f"{built.manifest.digest}\n")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
 def _read(file: str, context: Path | None) -> tuple[bytes, Path]:
@@ -121,13 +128,14 @@ def _cut(layer_size: str, layering: Literal["block", "tensor"] | None) -> Cut:
 def _checked_time(text: str) -> str:
     if not text:
         return ""
+    import re
     from datetime import datetime
 
     try:
-        if datetime.fromisoformat(text).tzinfo is None:
-            raise ValueError  # noqa: TRY301
+        datetime.fromisoformat(text)
+        fits = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", text)
     except ValueError:
-        raise InputError(
-            f"not a time: {text!r}", hint="RFC 3339, such as 2026-01-31T12:00:00Z"
-        ) from None
+        fits = None
+    if fits is None:
+        raise InputError(f"not a time: {text!r}", hint="RFC 3339, such as 2026-01-31T12:00:00Z")
     return text

@@ -7,7 +7,7 @@ import typer
 
 from modelpack import limits
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, networked
+from modelpack.cli._options import CaFile, Insecure, networked, piped_text
 from modelpack.errors import InputError
 from modelpack.ops.login import login
 
@@ -28,7 +28,7 @@ def main(
     if password_stdin:
         if not username:
             raise InputError("--password-stdin needs --username")
-        password = sys.stdin.read(limits.ERROR_BODY).rstrip("\r\n")
+        password = piped_text(limits.ERROR_BODY).rstrip("\r\n")
     elif password:
         _console.warn("--password is visible to others on this machine; use --password-stdin")
     elif sys.stdin.isatty():

@@ -7,7 +7,7 @@ import typer
 
 from modelpack import chat, limits
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, networked
+from modelpack.cli._options import CaFile, Insecure, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli.show import field
 from modelpack.ops.context import Context
@@ -64,7 +64,7 @@ class _Shown:
 
 def _prompt(words: list[str]) -> str | None:
     """Return what was piped in and then what was typed; None asks for a session."""
-    parts = [] if sys.stdin.isatty() else [sys.stdin.read(limits.TEXT_LAYER).strip()]
+    parts = [] if sys.stdin.isatty() else [piped_text(limits.TEXT_LAYER).strip()]
     parts.append(" ".join(words).strip())
     text = "\n".join(part for part in parts if part)
     return text if text or not sys.stdin.isatty() else None

@@ -44,7 +44,7 @@ def copy(
     manifest = source.resolve(names[0])
     if options.check is not None:
         options.check(manifest)
-    blobs = list(dict.fromkeys(manifest.blobs))
+    blobs = list({(blob.digest, blob.size): blob for blob in manifest.blobs}.values())
     _all(
         [lambda blob=blob: _copy_blob(source, sink, blob, options, report) for blob in blobs],  # type: ignore[misc]
         options.concurrency,

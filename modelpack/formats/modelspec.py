@@ -14,7 +14,8 @@ import posixpath
 from collections.abc import Mapping
 from typing import Final
 
-from modelpack.errors import ManifestError
+from modelpack import limits
+from modelpack.errors import LimitError, ManifestError
 from modelpack.formats.artifact import Facts, Layer, ModelArtifact, Role, safe_path
 from modelpack.formats.modelspec_config import decode_config, encode_config
 from modelpack.oci.descriptor import Descriptor
@@ -76,6 +77,11 @@ class ModelSpec:
         layers = sorted(artifact.layers, key=lambda layer: _ORDER[layer.role])
         blobs = [_encode_layer(layer) for layer in layers]
         config = canonical_json(encode_config(artifact.facts, [blob.digest for blob in blobs]))
+        if len(config) > limits.CONFIG:
+            raise LimitError(
+                f"the model's config has {len(config):,} bytes, more than {limits.CONFIG:,}",
+                hint="are the name and description in the GGUF what they should be?",
+            )
         manifest = encode(
             artifact_type=ARTIFACT_TYPE,
             config=Descriptor.of(config, CONFIG_TYPE),

@@ -7,7 +7,7 @@ belongs to no block stands before the blocks if it is an embedding, behind them 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from typing import Literal, TypeAlias
@@ -19,7 +19,6 @@ Group: TypeAlias = tuple[int, ...]
 """Positions in the tensor table of the source."""
 
 _BLOCK = re.compile(r"(?:^|\.)blk\.(\d+)\.(.+)$")
-_GROWTH = 1.25
 
 
 def plan_groups(
@@ -28,20 +27,31 @@ def plan_groups(
     """Cut *tensors* into groups of at most *max_size* bytes, and at most *max_groups* of them.
 
     A tensor is never cut, so one larger than *max_size* makes a group of its own. Where there
-    would be too many groups, they grow.
+    would be too many groups, they grow; where roles alone are too many, blocks are cut.
     """
-    size = max_size
-    run = 1
-    while True:
-        if layering == "block":
-            groups = _pack(tensors, _units(tensors, _block_key), size)
-        else:
-            units = _units(tensors, partial(_role_key, run=run))
+    if layering == "tensor":
+        ranks = _block_ranks(tensors)
+        size = max_size
+        for run in range(1, len(ranks) + 2):
+            units = _units(tensors, partial(_role_key, ranks=ranks, run=run))
             groups = [part for unit in units for part in _pack(tensors, _singles(unit), size)]
-        if len(groups) <= max_groups:
-            return tuple(groups)
-        size = int(size * _GROWTH) + 1
-        run += 1
+            if len(groups) <= max_groups:
+                return tuple(groups)
+            size = _grown(size)
+    size = max_size
+    while len(groups := _pack(tensors, _units(tensors, _block_key), size)) > max_groups:
+        size = _grown(size)
+    return tuple(groups)
+
+
+def _grown(size: int) -> int:
+    return size * 5 // 4 + 1
+
+
+def _block_ranks(tensors: Sequence[TensorInfo]) -> dict[int, int]:
+    found = (_BLOCK.search(tensor.name) for tensor in tensors)
+    numbers = sorted({int(match[1]) for match in found if match})
+    return {number: rank for rank, number in enumerate(numbers)}
 
 
 def _units(tensors: Sequence[TensorInfo], key: Callable[[str], tuple[object, ...]]) -> list[Group]:
@@ -79,12 +89,12 @@ def _block_key(name: str) -> tuple[object, ...]:
     return (0, 0) if "embd" in name else (2, 0)
 
 
-def _role_key(name: str, run: int) -> tuple[object, ...]:
+def _role_key(name: str, *, ranks: Mapping[int, int], run: int) -> tuple[object, ...]:
     match = _BLOCK.search(name)
     if match is None:
         kind = 0 if "embd" in name else 2
         return (kind, 0, 0, name if name.endswith("embd.weight") or name == "output.weight" else "")
-    return (1, int(match[1]) // run, _role(match[2]), "")
+    return (1, ranks[int(match[1])] // run, _role(match[2]), "")
 
 
 def _role(name: str) -> int:

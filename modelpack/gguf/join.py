@@ -18,13 +18,12 @@ from modelpack.gguf.split import (
     SOURCE_ORDER,
     SOURCE_SIZE,
     SPLIT_COUNT,
+    SPLIT_KEYS,
     SPLIT_NO,
     SPLIT_TENSORS,
 )
 from modelpack.gguf.values import TensorInfo, aligned
 from modelpack.gguf.writer import assemble_header
-
-_OURS = (SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS, SOURCE_SIZE, SOURCE_ORDER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +145,7 @@ def _rebuild(first: Header, tensors: Sequence[TensorInfo]) -> bytes:
     keys = list(first.fields)
     starts = [first.fields[key].start for key in keys]
     for i, key in enumerate(keys):
-        if key in _OURS:
+        if key in SPLIT_KEYS:
             continue
         begin = _field_begin(first, i, keys, starts)
         end = _field_begin(first, i + 1, keys, starts)

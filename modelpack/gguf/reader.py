@@ -104,6 +104,8 @@ def read_header(path: Path) -> Header:
         GgufError: it is not GGUF, is cut short, or contradicts itself.
     """
     try:
+        if path.exists() and not path.is_file():  # a pipe would wait for its writer
+            raise GgufError(f"not a regular file: {path}")
         with path.open("rb") as file:
             size = file.seek(0, 2)
             if size < _PREAMBLE:
@@ -288,7 +290,7 @@ def _check_tensors(
 
 
 def _decode(raw: bytes, field: Field) -> Value:
-    kind = field.element or field.type
+    kind = field.type if field.element is None else field.element
     if kind is ValueType.STRING:
         strings: list[Scalar] = []
         at = field.start

@@ -32,6 +32,8 @@ SPLIT_COUNT = "split.count"
 SPLIT_TENSORS = "split.tensors.count"
 SOURCE_SIZE = "modelpack.split.size"
 SOURCE_ORDER = "modelpack.split.order"
+SPLIT_KEYS = (SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS, SOURCE_SIZE, SOURCE_ORDER)
+"""What a cut adds to the metadata, and a join takes away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def why_not_split(header: Header) -> str | None:
     """Say why the file cannot be cut and put together again byte for byte, or None if it can."""
     if not header.tensors:
         return "it has no tensors"
-    if any(key in header.fields for key in (SPLIT_NO, SPLIT_COUNT, SPLIT_TENSORS)):
+    if any(key in header.fields for key in SPLIT_KEYS):
         return "it is part of a split model already"
     if header.file_size > header.data_offset + aligned(
         header.tensors[-1].offset + header.tensors[-1].size, header.alignment

@@ -148,9 +148,12 @@ def total_size(raw: bytes) -> int:
     """
     value = _object(raw)
     try:
-        return sum(blob["size"] for blob in (value["config"], *value["layers"]))  # type: ignore[misc]
+        total = sum(blob["size"] for blob in (value["config"], *value["layers"]))  # type: ignore[misc]
     except (KeyError, TypeError):
         raise ManifestError("not an image manifest") from None
+    if not isinstance(total, int):  # JSON has fractions, and numbers beyond every size
+        raise ManifestError("manifest has no usable sizes")
+    return total
 
 
 def is_index(raw: bytes, media_type: str = "") -> bool:
@@ -181,8 +184,15 @@ def encode(
 
 
 def canonical_json(value: object) -> bytes:
-    """Encode *value* as UTF-8 JSON without white space; the caller fixes the order of members."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    """Encode *value* as UTF-8 JSON without white space; the caller fixes the order of members.
+
+    Raises:
+        ManifestError: a text in it is not Unicode, such as half a surrogate pair.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    except UnicodeEncodeError:
+        raise ManifestError("a text in the manifest or config is not Unicode") from None
 
 
 def _object(raw: bytes) -> dict[str, object]:

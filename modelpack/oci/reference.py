@@ -52,6 +52,7 @@ class Reference:
 
         Raises:
             ReferenceFormatError: *text* does not follow the grammar above.
+            DigestError: what stands behind the `@` is not a sha256 digest.
         """
         rest, at, digest_text = text.partition("@")
         digest = Digest.parse(digest_text) if at else None
@@ -80,12 +81,22 @@ class Reference:
         return str(self.digest) if self.digest else self.tag
 
     def on(self, registry: str) -> Self:
-        """Return this reference on *registry* (`host[:port][/path]`) if it names no host."""
+        """Return this reference on *registry* (`host[:port][/path]`) if it names no host.
+
+        Raises:
+            ReferenceFormatError: *registry* is not one.
+        """
         if self.host or not registry:
             return self
         host, _, path = registry.strip("/").partition("/")
         repository = f"{path}/{self.repository}" if path else self.repository
-        return replace(self, host=host, repository=repository)
+        moved = replace(self, host=host, repository=repository)
+        if self.parse(str(moved)) != moved:
+            raise ReferenceFormatError(
+                f"not a registry: {registry[:100]!r}",
+                hint="host[:port][/path]; a host has a dot or a port, or is localhost",
+            )
+        return moved
 
     def __str__(self) -> str:
         return f"{self.name}@{self.digest}" if self.digest else self.name

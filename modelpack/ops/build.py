@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelpack import limits
 from modelpack.builder.execute import execute
-from modelpack.builder.facts import facts_of
+from modelpack.builder.facts import facts_of, inherited_facts
 from modelpack.builder.plan import Cut, Inputs, plan_build, travelling_path
 from modelpack.builder.sources import GgufFiles, locate, one_model, read_gguf_files
 from modelpack.errors import InputError, NotFoundError
@@ -170,9 +170,8 @@ def _facts(
     context: Context, inputs: Inputs, base: StoredModel | None, options: BuildOptions
 ) -> Facts:
     created = options.created or context.settings.created
-    if inputs.model is None:
-        from dataclasses import replace
-
-        return replace(base.artifact.facts if base else Facts(), created=created)
-    vision = bool(inputs.projectors)
-    return facts_of(inputs.model, inputs.modelfile.template, vision=vision, created=created)
+    template, vision = inputs.modelfile.template, bool(inputs.projectors)
+    if inputs.model is not None:
+        return facts_of(inputs.model, template, vision=vision, created=created)
+    known = base.artifact.facts if base else Facts()
+    return inherited_facts(known, template, vision=vision, created=created)

@@ -6,14 +6,14 @@ import hashlib
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack import limits
 from modelpack.builder.execute import SOURCE_DIGEST
-from modelpack.errors import InputError, IntegrityError, NotFoundError, StoreError
-from modelpack.formats.artifact import Role
+from modelpack.errors import GgufError, InputError, IntegrityError, NotFoundError, StoreError
+from modelpack.formats.artifact import Layer, Role
 from modelpack.gguf.join import Joined, plan_join
 from modelpack.gguf.reader import read_header
 from modelpack.gguf.split import split_name
@@ -21,6 +21,8 @@ from modelpack.oci.digest import Digest
 from modelpack.ops.context import Context
 from modelpack.ops.models import open_model
 from modelpack.progress import Event, Report, silent
+
+_AGAIN = "the local copy is damaged; pull or build the model again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,42 +56,68 @@ def export(
         raise InputError(f"{target} is a folder", hint="name the file to write")
     source = layers[0].annotations.get(SOURCE_DIGEST)
     if len(paths) > 1 and (source or merge):
-        joined = plan_join([read_header(path) for path in paths])
+        if not source:  # nobody noted what comes out, so what goes in is checked
+            _check_blobs(layers, paths)
+        joined = _plan(paths)
         wanted = Digest.parse(source) if source else None
-        return [_write(target, _joined_blocks(joined, paths), joined.size, wanted, report)]
+        blocks = _joined_blocks(joined, paths)
+        with _aside(target) as descriptor:
+            return [_write(descriptor, target, blocks, joined.size, wanted, report)]
     stem = target.name.removesuffix(".gguf")
     names = (
         [target]
         if len(paths) == 1
         else [target.with_name(split_name(stem, i + 1, len(paths))) for i in range(len(paths))]
     )
-    return [
-        _write(
-            name, _file_blocks(path, 0, layer.blob.size), layer.blob.size, layer.blob.digest, report
-        )
-        for name, path, layer in zip(names, paths, layers, strict=True)
-    ]
+    written: list[Exported] = []
+    with ExitStack() as asides:  # all files of a set appear, or none
+        for name, path, layer in zip(names, paths, layers, strict=True):
+            descriptor = asides.enter_context(_aside(name))
+            size, wanted = layer.blob.size, layer.blob.digest
+            blocks = _file_blocks(path, 0, size)
+            written.append(_write(descriptor, name, blocks, size, wanted, report))
+    return written
+
+
+def _plan(paths: Sequence[Path]) -> Joined:
+    try:
+        return plan_join([read_header(path) for path in paths])
+    except GgufError as error:
+        raise IntegrityError(
+            f"the store does not give back the model: {error}", hint=_AGAIN
+        ) from None
+
+
+def _check_blobs(layers: Sequence[Layer], paths: Sequence[Path]) -> None:
+    for layer, path in zip(layers, paths, strict=True):
+        with path.open("rb", buffering=0) as file:
+            found = Digest(hashlib.file_digest(file, "sha256").hexdigest())
+        if found != layer.blob.digest:
+            raise IntegrityError(f"{layer.path} is damaged: its digest is {found}", hint=_AGAIN)
 
 
 def _write(
-    target: Path, blocks: Iterator[memoryview], size: int, wanted: Digest | None, report: Report
+    descriptor: int,
+    target: Path,
+    blocks: Iterator[memoryview],
+    size: int,
+    wanted: Digest | None,
+    report: Report,
 ) -> Exported:
     seen = hashlib.sha256()
     done = 0
-    with _aside(target) as descriptor:
-        for block in blocks:
-            seen.update(block)
-            done += len(block)
-            view = block
-            while view:
-                view = view[os.write(descriptor, view) :]
-            report(Event(action="export", item=target.name, total=size, completed=done))
-        digest = Digest(seen.hexdigest())
-        if done != size or (wanted is not None and digest != wanted):
-            raise IntegrityError(
-                f"the store does not give back {wanted or target.name}: it gives {digest}",
-                hint="the local copy is damaged; pull or build the model again",
-            )
+    for block in blocks:
+        seen.update(block)
+        done += len(block)
+        view = block
+        while view:
+            view = view[os.write(descriptor, view) :]
+        report(Event(action="export", item=target.name, total=size, completed=done))
+    digest = Digest(seen.hexdigest())
+    if done != size or (wanted is not None and digest != wanted):
+        raise IntegrityError(
+            f"the store does not give back {wanted or target.name}: it gives {digest}", hint=_AGAIN
+        )
     report(Event(action="export", item=target.name, total=size, completed=size, done=True))
     return Exported(target, digest, size)
 

@@ -20,6 +20,13 @@ def push(
         RegistryError: the registry cannot be reached, or refuses.
     """
     target = context.remote(destination or text)
+    with context.store.reading():
+        return _push(context, text, target, report)
+
+
+def _push(
+    context: Context, text: str, target: Reference, report: Report
+) -> tuple[Reference, Manifest]:
     entry = context.find(text)
     report(Event(action="status", item=f"pushing {target}"))
     with context.repository(target) as repository:

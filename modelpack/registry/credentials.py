@@ -162,8 +162,10 @@ def _read(path: Path) -> dict[str, object]:
     try:
         with path.open("rb") as file:
             raw = file.read(limits.CREDENTIALS_FILE)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
+    except OSError as error:  # writing what was not read would lose the other logins
+        raise InputError(f"cannot read {path}: {error.strerror}") from None
     try:
         value = json.loads(raw) if raw.strip() else {}
     except (ValueError, RecursionError):
@@ -174,14 +176,19 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def _write(path: Path, config: Mapping[str, object]) -> None:
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    target = path.resolve()  # people link their configuration from elsewhere
     try:
-        descriptor, temporary = tempfile.mkstemp(dir=path.parent)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(config, file, indent="\t")
-            file.write("\n")
-            file.flush()
-            os.fsync(file.fileno())
-        Path(temporary).replace(path.resolve())
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor, temporary = tempfile.mkstemp(dir=target.parent)
+        try:
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(config, file, indent="\t")
+                file.write("\n")
+                file.flush()
+                os.fsync(file.fileno())
+            Path(temporary).replace(target)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

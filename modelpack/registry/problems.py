@@ -43,7 +43,7 @@ def describe(body: bytes) -> str:
     text = body.decode("utf-8", "replace").strip()
     if not text:
         return ""
-    if text[:1] == "<":
+    if looks_like_html(body):
         return "the answer is an HTML page, not a registry's"
     try:
         errors = json.loads(text)["errors"]
@@ -52,6 +52,11 @@ def describe(body: bytes) -> str:
         parts = [text]
     line = " ".join("; ".join(parts).split())
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+
+
+def looks_like_html(body: bytes) -> bool:
+    """Tell whether *body* is a page for people, as proxies and wikis answer."""
+    return body.lstrip()[:1] == b"<"
 
 
 def _hint(status: int) -> str | None:

@@ -17,6 +17,7 @@ from modelpack.errors import IntegrityError, LimitError, NotFoundError, Registry
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import INDEXES, MANIFESTS, Index, Manifest, is_index
 from modelpack.oci.reference import Reference
+from modelpack.registry.problems import looks_like_html
 from modelpack.registry.session import Answer, Ask, Body, Connection, Session, network_errors
 
 _ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
@@ -44,8 +45,9 @@ class Repository:
             RegistryError: it is not a registry.
         """
         ask = Ask("GET", f"{self._session.root}/v2/", "us to log in")
-        with self._session.request(ask, _OK):
-            pass
+        with self._session.request(ask, _OK) as response:
+            if looks_like_html(response.raw.read(limits.ERROR_BODY, decode_content=True)):
+                raise _not_a_registry(self._host)
 
     def resolve(self, reference: Reference) -> Manifest:
         """Return the manifest of *reference*, following an index to the model in it."""
@@ -118,6 +120,8 @@ class Repository:
         with self._session.request(ask, _OK) as response:
             raw = _read_manifest(response, reference)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+        if looks_like_html(raw):
+            raise _not_a_registry(self._host)
         check_manifest(raw, reference.digest, self._host)
         return raw, media_type
 
@@ -171,6 +175,12 @@ class _Upload:
             self._advance(self._sent - self._furthest)
             self._furthest = self._sent
         return data
+
+
+def _not_a_registry(host: str) -> RegistryError:
+    return RegistryError(
+        f"{host} answered with an HTML page", hint="is that really an OCI registry?"
+    )
 
 
 def _read_manifest(response: Answer, reference: Reference) -> bytes:

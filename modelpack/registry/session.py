@@ -18,7 +18,7 @@ from urllib.parse import urljoin, urlsplit
 
 from modelpack import __version__, limits
 from modelpack.content.base import Readable
-from modelpack.errors import MissingExtraError, NetworkError, RegistryError
+from modelpack.errors import InputError, MissingExtraError, NetworkError, RegistryError
 from modelpack.registry.challenge import Challenge, parse_challenge, scope_of
 from modelpack.registry.credentials import Credential, Credentials
 from modelpack.registry.problems import error_for
@@ -74,8 +74,9 @@ class Session:
         self.host = host
         self.repository = repository
         self._connection = connection
-        self._http = _http_session()
         self._verify: bool | str = connection.ca_file or not connection.insecure
+        _check_authorities(connection.ca_file)
+        self._http = _http_session(quiet=connection.insecure)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
         self._root = ""
@@ -143,7 +144,11 @@ class Session:
         if challenge is None or not self._is_own(response.url):
             return response
         credentials = self._connection.credentials
-        answer = self._authority.answer(challenge, scope, credentials, authorization)
+        try:
+            answer = self._authority.answer(challenge, scope, credentials, authorization)
+        except BaseException:
+            response.close()
+            raise
         if not answer:
             return response
         response.close()
@@ -179,38 +184,31 @@ class Session:
     ) -> Mapping[str, object]:
         if urlsplit(challenge.realm).scheme == "http" and self.root.startswith("https:"):
             raise RegistryError(f"{self.host} wants its password sent in the clear; refused")
-        wanted = {"service": challenge.service, "scope": challenge.scope or scope}
+        wanted = {"service": challenge.service, "scope": _joined(challenge.scope, scope)}
         parameters = {key: value for key, value in wanted.items() if value}
-        timeout = (limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S)
+        identity = credential.identity_token if credential else ""
         headers = {"User-Agent": f"modelpack/{__version__}"}
-        if credential and credential.identity_token:
+        if identity:
             parameters |= {
                 "grant_type": "refresh_token",
-                "refresh_token": credential.identity_token,
+                "refresh_token": identity,
                 "client_id": "modelpack",
             }
-            response = self._http.post(
-                challenge.realm,
-                data=parameters,
-                headers=headers,
-                timeout=timeout,
-                verify=self._verify,
-                auth=_no_netrc,
-                stream=True,
-            )
-        else:
-            if credential:
-                headers["Authorization"] = credential.basic
-                parameters["account"] = credential.username
-            response = self._http.get(
-                challenge.realm,
-                params=parameters,
-                headers=headers,
-                timeout=timeout,
-                verify=self._verify,
-                auth=_no_netrc,
-                stream=True,
-            )
+        elif credential:
+            headers["Authorization"] = credential.basic
+            parameters["account"] = credential.username
+        response = self._http.request(
+            "POST" if identity else "GET",
+            challenge.realm,
+            params=None if identity else parameters,
+            data=parameters if identity else None,
+            headers=headers,
+            timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
+            verify=self._verify,
+            auth=_no_netrc,
+            stream=True,
+            allow_redirects=not identity,
+        )
         with response:
             if not response.ok:
                 raise error_for(self.host, "a token", response.status_code, _start_of(response))
@@ -258,7 +256,11 @@ def network_errors(host: str) -> Iterator[None]:
         raise NetworkError(f"{host} does not answer", hint="is the name right?") from None
     except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
         raise NetworkError(f"{host} stopped answering", hint="try again") from None
+    except (requests.exceptions.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
+        raise RegistryError(f"{host} redirects to nowhere: {_reason(error)}") from None
     except requests.exceptions.ConnectionError as error:
+        if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError):
+            raise _broken(host, error) from None
         raise NetworkError(
             f"cannot reach {host}: {_reason(error)}", hint="is the registry running?"
         ) from None
@@ -267,7 +269,7 @@ def network_errors(host: str) -> Iterator[None]:
             error, (requests.RequestException, ConnectionError, TimeoutError)
         ):
             raise
-        raise NetworkError(f"the connection to {host} broke: {_reason(error)}") from None
+        raise _broken(host, error) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -281,7 +283,22 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def _http_session() -> requests.Session:
+def _check_authorities(path: str) -> None:
+    """Refuse a file that the TLS library could only say about that the host is not trusted."""
+    if not path:
+        return
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=path)
+    except OSError as error:
+        raise InputError(
+            f"{path} holds no certificate authorities: {error.strerror or error}",
+            hint="--ca-file names a PEM file",
+        ) from None
+
+
+def _http_session(*, quiet: bool) -> requests.Session:
     try:
         from oras.provider import Registry
     except ImportError as error:  # pragma: no cover - a broken installation
@@ -294,15 +311,34 @@ def _http_session() -> requests.Session:
         def init_poolmanager(self, *args: object, **kwargs: object) -> None:
             super().init_poolmanager(*args, **kwargs, blocksize=limits.BLOCK)  # type: ignore[arg-type]
 
-    session: requests.Session = Registry().session
+    session: requests.Session = Registry(tls_verify=not quiet).session  # quiet: no warnings
     session.max_redirects = 5
+    session.rebuild_auth = _rebuild_auth  # type: ignore[method-assign]
     session.mount("https://", Adapter(pool_maxsize=32))
     session.mount("http://", Adapter(pool_maxsize=32))
     return session
 
 
+def _rebuild_auth(request: requests.PreparedRequest, response: Answer) -> None:
+    """Drop credentials when a redirect leaves the host, and take none from ~/.netrc."""
+    if urlsplit(request.url)[:2] != urlsplit(response.url)[:2]:
+        request.headers.pop("Authorization", None)
+
+
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
+
+
+def _joined(challenged: str, scope: str) -> str:
+    """Return the scope to ask for: ours, and what was challenged where that is something else.
+
+    A HEAD is challenged for pull only; the token that it gets must be good for the upload too.
+    """
+    place, _, actions = challenged.rpartition(":")
+    ours_place, _, ours = scope.rpartition(":")
+    if place == ours_place and set(actions.split(",")) <= set(ours.split(",")):
+        return scope
+    return " ".join(part for part in (challenged, scope) if part)
 
 
 def _start_of(response: Answer, limit: int = limits.ERROR_BODY) -> bytes:
@@ -321,8 +357,16 @@ def _json_object(raw: bytes, host: str) -> Mapping[str, object]:
     return value
 
 
+def _broken(host: str, error: BaseException) -> NetworkError:
+    return NetworkError(f"the connection to {host} broke: {_reason(error)}", hint="try again")
+
+
 def _reason(error: BaseException) -> str:
-    cause = error.args[0] if error.args else error
-    cause = getattr(cause, "reason", cause)
-    text = str(cause).rsplit(": ", 1)[-1].strip("')> ")
-    return text[:100] or type(error).__name__
+    """Return what the innermost of the wrapped errors says."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        error = inner
+        found = (item for item in error.args if isinstance(item, BaseException))
+        inner = getattr(error, "reason", None) or next(found, None)
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    return text.rsplit(": ", 1)[-1].strip(".'> ")[:100] or type(error).__name__

@@ -42,7 +42,7 @@ class Authority:
     def answer(
         self, challenge: Challenge, scope: str, credentials: Credentials, refused: str
     ) -> str:
-        """Return the header that answers *challenge*, or nothing if we have no other than *refused*.
+        """Return the header that answers *challenge*, or nothing where there is only *refused*.
 
         Raises:
             AuthenticationError: the token service refuses the credentials.

@@ -172,7 +172,7 @@ class LoadedModel:
             engine.close()
 
     def _choose_template(self, engine: llamacpp.Engine) -> ChatTemplate:
-        if self._files.template is not None:
+        if self._files.template:
             return GoTemplate(self._files.template)
         borders = engine.vocabulary.borders
         source = engine.metadata(_TEMPLATE_KEY)

@@ -38,7 +38,9 @@ class ScratchFile:
         with store_errors(self.layout):
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())
-            self.path.chmod(0o644)
+                links = os.fstat(file.fileno()).st_nlink
+            if links == 1:  # else it is somebody's file as well
+                self.path.chmod(0o644)
             self.path.replace(final)
             sync_folder(final.parent)
 
@@ -79,7 +81,9 @@ class Blobs:
         with self.scratch() as scratch:
             with scratch.path.open("r+b", buffering=0) as file:
                 while block := reader.read(limits.BLOCK):
-                    file.write(block)
+                    view = memoryview(block)
+                    while view:
+                        view = view[file.write(view) :]
                     advance(len(block))
             scratch.commit(blob.digest)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from modelpack.content.base import Advance, Readable
 from modelpack.content.verify import read_blob
-from modelpack.errors import InputError, IntegrityError, NotFoundError
+from modelpack.errors import InputError, IntegrityError, NotFoundError, StoreError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
@@ -31,6 +31,14 @@ class LocalStore:
     def adding(self) -> Iterator[None]:
         """Hold off the collector while blobs are added that no name needs yet."""
         with locks.shared(self.layout.lock):
+            yield
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold off the collector while blobs are read; a store that is read-only has none."""
+        with ExitStack() as held:
+            with suppress(StoreError):
+                held.enter_context(locks.shared(self.layout.lock))
             yield
 
     def path(self, digest: Digest) -> Path:

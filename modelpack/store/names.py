@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpack import limits
-from modelpack.content.verify import check_manifest
 from modelpack.errors import ModelPackError, NotFoundError, StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest, total_size
@@ -55,14 +55,10 @@ class Names:
 
         Raises:
             ManifestError: the file there is damaged.
-            IntegrityError: it is not the manifest of the digest in *reference*.
         """
-        if reference.digest and not reference.tag:
+        if reference.digest is not None:
             return self._by_digest(reference, reference.digest)
-        found = self._load(reference, self.layout.manifest(reference))
-        if found is not None:
-            check_manifest(found.manifest.raw, reference.digest, f"the store, for {reference}")
-        return found
+        return self._load(reference, self.layout.manifest(reference))
 
     def write(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*."""
@@ -93,14 +89,15 @@ class Names:
         path = self.layout.manifest(reference)
         with store_errors(self.layout):
             path.unlink(missing_ok=True)
-            for folder in path.parents:
-                if folder == self.layout.manifests or any(folder.iterdir()):
-                    break
+        for folder in path.parents:
+            if folder == self.layout.manifests:
+                break
+            with suppress(OSError):  # it is not empty, or gone
                 folder.rmdir()
 
     def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
         """Yield every name that can be read; say to *warn* which files cannot."""
-        for path in _files(self.layout.manifests):
+        for path in _files(self.layout.manifests, warn):
             reference = self.layout.reference(path)
             if reference is None:
                 warn(f"not a model name, skipped: {path}")
@@ -115,7 +112,7 @@ class Names:
 
     def glance(self, warn: Callable[[str], None]) -> Iterator[Listed]:
         """Yield every name with what a list shows; say to *warn* which files cannot be read."""
-        for path in _files(self.layout.manifests):
+        for path in _files(self.layout.manifests, warn):
             reference = self.layout.reference(path)
             if reference is None:
                 warn(f"not a model name, skipped: {path}")
@@ -130,8 +127,11 @@ class Names:
 
     def _by_digest(self, reference: Reference, digest: Digest) -> Entry | None:
         for path in sorted(_plain_files(self.layout.repository(reference))):
+            stored = self.layout.reference(str(path))
+            if stored is None:
+                continue
             try:
-                entry = self._load(reference, path)
+                entry = self._load(replace(stored, digest=digest), path)
             except ModelPackError:
                 continue
             if entry is not None and entry.manifest.digest == digest:
@@ -164,16 +164,27 @@ def _plain_files(folder: Path) -> list[Path]:
         return []
 
 
-def _files(root: Path) -> Iterator[str]:
-    """Yield the files below *root*, folder by folder."""
+def _files(root: Path, warn: Callable[[str], None]) -> Iterator[str]:
+    """Yield the files below *root*, folder by folder; say to *warn* which folders are shut."""
     pending = [str(root)]
     while pending:
+        folder = pending.pop()
         try:
-            entries = sorted(os.scandir(pending.pop()), key=lambda entry: entry.name)
-        except OSError:
+            entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+        except FileNotFoundError:
             continue
-        yield from (entry.path for entry in entries if entry.is_file())
+        except OSError as error:
+            warn(f"cannot read {folder}: {error.strerror}")
+            continue
+        yield from (entry.path for entry in entries if _is_file(entry))
         pending += [e.path for e in reversed(entries) if e.is_dir(follow_symlinks=False)]
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError:  # a link in a circle: reading it will say so
+        return True
 
 
 def _in_the_way(path: Path) -> StoreError:

@@ -102,6 +102,7 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
         lifespan="off",
         log_config=None,
         access_log=False,
+        log_level="error",  # who tries TLS here, as our own client does, is no news
         proxy_headers=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,
