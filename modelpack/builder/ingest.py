@@ -8,13 +8,16 @@ pages are sent to disk on the way, so that little is left for the final fsync.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import os
+import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +31,7 @@ from modelpack.oci.digest import Digest
 _FICLONE = 0x40049409
 _FLUSH_EVERY = 128 * limits.MiB
 _TELL_EVERY = limits.MiB
+_RESERVE_FROM = 16 * limits.MiB
 
 
 def ingest_file(files: BlobFiles, source: Path, *, link: bool, advance: Advance) -> Descriptor:
@@ -72,7 +76,8 @@ def ingest_shards(
         for shard in shards:
             place = scratches.enter_context(files.scratch())
             places.append(place)
-            copies.append(pool.submit(_copy_shard, origin, place.path, shard, advance, cancelled))
+            one = _ShardCopy(origin, advance, commits, cancelled)
+            copies.append(pool.submit(one.run, place.path, shard))
         try:
             blobs: list[Descriptor] = []
             done: list[Future[None]] = []
@@ -161,6 +166,7 @@ def _copy_and_hash(origin: int, target: Path, size: int, advance: Advance) -> Di
         hashed = pool.submit(_hash_behind, target, size, written, advance)
         try:
             with target.open("r+b", buffering=0) as file:
+                _reserve(file.fileno(), size)
                 _copy(origin, file.fileno(), size, written, pool)
         except BaseException:
             written.fail()
@@ -247,6 +253,22 @@ def _copy(
                 pending = 0
 
 
+def _reserve(descriptor: int, size: int) -> None:
+    """Ask for the room at once: cheaper than block by block, and a full disk says so first.
+
+    Not `os.posix_fallocate`, which writes zeros where the file system cannot reserve.
+    """
+    if size < _RESERVE_FROM or not sys.platform.startswith("linux"):
+        return
+    import ctypes
+
+    library = ctypes.CDLL(None, use_errno=True)
+    reserve = library.fallocate
+    reserve.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
+    if reserve(descriptor, 0, 0, size) and ctypes.get_errno() in (errno.ENOSPC, errno.EDQUOT):
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
 def _flush(descriptor: int) -> None:
     try:
         os.fdatasync(descriptor)
@@ -254,27 +276,43 @@ def _flush(descriptor: int) -> None:
         os.close(descriptor)
 
 
-def _copy_shard(
-    origin: int, target: Path, shard: Shard, advance: Advance, cancelled: threading.Event
-) -> Digest:
-    digest = hashlib.sha256(shard.header)
-    view = memoryview(bytearray(limits.BLOCK))
-    with target.open("r+b", buffering=0) as file, _Counted(advance) as counted:
-        _write_all(file.fileno(), memoryview(shard.header))
+@dataclass(frozen=True, slots=True)
+class _ShardCopy:
+    """Copies and hashes one shard."""
+
+    origin: int
+    advance: Advance
+    flusher: ThreadPoolExecutor
+    cancelled: threading.Event
+
+    def run(self, target: Path, shard: Shard) -> Digest:
+        digest = hashlib.sha256(shard.header)
+        with target.open("r+b", buffering=0) as file, _Counted(self.advance) as counted:
+            _reserve(file.fileno(), shard.size)
+            _write_all(file.fileno(), memoryview(shard.header))
+            pending = 0
+            for block in self._blocks(shard):
+                digest.update(block)
+                _write_all(file.fileno(), block)
+                counted.add(len(block))
+                pending += len(block)
+                if pending >= _FLUSH_EVERY:
+                    self.flusher.submit(_flush, os.dup(file.fileno()))
+                    pending = 0
+        return Digest(digest.hexdigest())
+
+    def _blocks(self, shard: Shard) -> Iterator[memoryview]:
+        view = memoryview(bytearray(limits.BLOCK))
         for piece in shard.pieces:
             at, end = piece.offset, piece.offset + piece.length
-            while at < end and not cancelled.is_set():
-                count = os.preadv(origin, [view[: end - at]], at)
+            while at < end and not self.cancelled.is_set():
+                count = os.preadv(self.origin, [view[: end - at]], at)
                 if count == 0:
                     raise InputError("the source became shorter while it was read")
-                digest.update(view[:count])
-                _write_all(file.fileno(), view[:count])
+                yield view[:count]
                 at += count
-                counted.add(count)
-            padding = bytes(piece.padding)
-            digest.update(padding)
-            _write_all(file.fileno(), memoryview(padding))
-    return Digest(digest.hexdigest())
+            if piece.padding:
+                yield memoryview(bytes(piece.padding))
 
 
 def _write_all(descriptor: int, data: memoryview) -> None:
