@@ -28,6 +28,14 @@ class Readable(Protocol):
         ...
 
 
+@runtime_checkable
+class Sent(Protocol):
+    """Optional: a stream that knows who sends it, for errors."""
+
+    origin: str
+    """Such as the host of a registry."""
+
+
 class BlobSource(Protocol):
     """Gives blobs."""
 

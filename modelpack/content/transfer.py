@@ -6,12 +6,14 @@ the other side has already is not moved.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal
 
 from modelpack.content.base import Mounter, Sink, Source
+from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
@@ -44,61 +46,68 @@ def copy(
     manifest = source.resolve(names[0])
     if options.check is not None:
         options.check(manifest)
-    blobs = list({(blob.digest, blob.size): blob for blob in manifest.blobs}.values())
-    _all(
-        [lambda blob=blob: _copy_blob(source, sink, blob, options, report) for blob in blobs],  # type: ignore[misc]
-        options.concurrency,
-    )
+    copying = _Copying(source, sink, options.action, report)
+    blobs = {(blob.digest, blob.size): blob for blob in manifest.blobs}.values()
+    with ThreadPoolExecutor(options.concurrency, thread_name_prefix="copy") as pool:
+        futures = [pool.submit(copying.copy, blob) for blob in blobs]
+        try:
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()
+        except BaseException:
+            copying.stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     sink.name(names[1], manifest)
     return manifest
 
 
-def _all(tasks: list[Callable[[], None]], concurrency: int) -> None:
-    with ThreadPoolExecutor(concurrency, thread_name_prefix="copy") as pool:
-        futures: list[Future[None]] = [pool.submit(task) for task in tasks]
-        try:
-            for future in futures:
-                future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+class _StoppedError(ModelPackError):
+    """Another blob failed, or the user gave up; whoever waits hears of that instead."""
 
 
-def _copy_blob(
-    source: Source,
-    sink: Sink,
-    blob: Descriptor,
-    options: CopyOptions,
-    report: Report,
-) -> None:
-    item = str(blob.digest)
+class _Copying:
+    """What the threads of one copy share."""
 
-    def say(completed: int, *, done: bool = False, note: str = "") -> None:
-        report(
+    def __init__(
+        self, source: Source, sink: Sink, action: Literal["push", "pull"], report: Report
+    ) -> None:
+        self._source = source
+        self._sink = sink
+        self._action = action
+        self._report = report
+        self.stopped = threading.Event()
+
+    def copy(self, blob: Descriptor) -> None:
+        """Copy one blob, unless it is there."""
+        if self._sink.has(blob):
+            self._say(blob, blob.size, done=True, note="exists")
+            return
+        if isinstance(self._sink, Mounter) and self._sink.mount(blob):
+            self._say(blob, blob.size, done=True, note="mounted")
+            return
+        moved = 0
+
+        def advance(count: int) -> None:
+            nonlocal moved
+            moved += count
+            if self.stopped.is_set():
+                raise _StoppedError(f"{blob.digest} was not copied to its end")
+            self._say(blob, moved)
+
+        self._say(blob, 0)
+        with self._source.open(blob) as body:
+            self._sink.put(blob, body, advance)
+        self._say(blob, blob.size, done=True)
+
+    def _say(self, blob: Descriptor, completed: int, *, done: bool = False, note: str = "") -> None:
+        self._report(
             Event(
-                action=options.action,
-                item=item,
+                action=self._action,
+                item=str(blob.digest),
                 total=blob.size,
                 completed=completed,
                 done=done,
                 note=note,
             )
         )
-
-    if sink.has(blob):
-        say(blob.size, done=True, note="exists")
-        return
-    if isinstance(sink, Mounter) and sink.mount(blob):
-        say(blob.size, done=True, note="mounted")
-        return
-    moved = 0
-
-    def advance(count: int) -> None:
-        nonlocal moved
-        moved += count
-        say(moved)
-
-    say(0)
-    with source.open(blob) as body:
-        sink.put(blob, body, advance)
-    say(blob.size, done=True)

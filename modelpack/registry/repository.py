@@ -131,13 +131,13 @@ class _Download:
 
     def __init__(self, response: Answer, blob: Descriptor, host: str) -> None:
         self._raw = response.raw
-        self._host = host
+        self.origin = host
         encoding = response.headers.get("Content-Encoding", "identity")
         if encoding != "identity":
             raise RegistryError(f"{host} compressed {blob.digest} in transit ({encoding})")
 
     def read(self, size: int = limits.BLOCK, /) -> bytes:
-        with network_errors(self._host):
+        with network_errors(self.origin):
             return self._raw.read(size) or b""
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack import limits
-from modelpack.content.base import Advance, Readable
+from modelpack.content.base import Advance, Readable, Sent
 from modelpack.content.verify import VerifyingReader
 from modelpack.errors import NotFoundError, StoreError
 from modelpack.oci.descriptor import Descriptor
@@ -77,7 +77,9 @@ class Blobs:
 
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Store *body* as *blob*, verified before it becomes visible."""
-        reader = VerifyingReader(body, blob, "the source")
+        reader = VerifyingReader(
+            body, blob, body.origin if isinstance(body, Sent) else "the source"
+        )
         with self.scratch() as scratch:
             with scratch.path.open("r+b", buffering=0) as file:
                 while block := reader.read(limits.BLOCK):
