@@ -39,7 +39,8 @@ echo "The weights came back byte for byte."
 
 question="What is the capital of France?"
 printf '\n\033[1m$ modelpack run %s "%s"\033[0m\n' "$model" "$question"
-answer=$(modelpack run "$model" "$question" | tee /dev/stderr)
+answer=$(modelpack run "$model" "$question")
+printf '%s\n' "$answer"
 case $answer in
     *Paris*) printf '\nThat is right: the whole way works.\n' ;;
     *) printf '\nThat is not right.\n' >&2; exit 1 ;;
