@@ -199,14 +199,6 @@ def test_a_file_in_place_of_the_store_is_a_clear_error(tmp_path):
     assert not store.has(BLOB)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_read_only_store_is_a_clear_error(store, root):
-    root.mkdir()
-    root.chmod(0o555)
-    with pytest.raises(StoreError, match="cannot write to the store"):
-        put(store)
-
-
 def test_a_store_that_the_system_forbids_is_a_clear_error():
     with pytest.raises(StoreError, match="cannot write to the store"):
         put(LocalStore(Path("/proc/sys/modelpack")))
