@@ -74,8 +74,8 @@ def _blocks(description: Description) -> list[str]:
         [
             ("architecture", summary.architecture),
             ("parameters", summary.parameter_size),
-            ("context length", str(summary.context_length)),
-            ("embedding length", str(summary.embedding_length)),
+            ("context length", str(summary.context_length or "")),
+            ("embedding length", str(summary.embedding_length or "")),
             ("quantization", summary.quantization),
             ("requires", str(description.settings.get("requires", ""))),
         ],
