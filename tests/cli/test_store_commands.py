@@ -55,7 +55,7 @@ def test_show_prints_the_blocks(cli, built):
     text = cli("show", "tiny").out
     blocks = re.findall(r"^  (\w+)$", text, re.MULTILINE)
     assert blocks == ["Model", "Capabilities", "Parameters", "System", "Layers"]
-    assert "    architecture        llama" in text
+    assert re.search(r"^    architecture +llama$", text, re.MULTILINE)
     assert "    temperature    0.5" in text
 
 
