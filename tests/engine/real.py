@@ -1,4 +1,9 @@
-"""Models for tests marked `model`; a test that finds none is skipped and says why."""
+"""Models for tests marked `model`.
+
+`TINY`, a chat model, is always there. `STORIES` is a model of another kind (SentencePiece words, a
+token before every text, no chat template, numbers of 32 bits) that not every machine has; a test
+that does not find it is skipped and says why.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +23,12 @@ from modelpack.gguf.writer import assemble_header, encode_field, write_gguf
 _REPOSITORY = Path(__file__).parents[2]
 STORIES = _REPOSITORY.parent / "shared" / "models" / "stories260K.gguf"
 TINY = _REPOSITORY / "Modelfile.examples" / "tiny" / "tiny.gguf"
+QUESTION = "What is the capital of France?"
+ANSWER = "The capital of France is Paris."
+"""What the tiny model says to `QUESTION`, greedily."""
+RAMBLE = "Hello"
+RAMBLING = "o" * 20
+"""How the tiny model goes on, greedily and without end, after `RAMBLE` outside a chat."""
 OPENING = (
     ", there was a little girl named Lily. She loved to play outside in the park. "
     "One day, she saw a big, red ball."
@@ -32,13 +43,19 @@ def require(path: Path) -> Path:
     return path
 
 
-def load_stories(*weights: Path, **options: int) -> Engine:
-    files = weights or (require(STORIES),)
+def asked(question: str = QUESTION) -> str:
+    """The prompt that the tiny model's template makes of one question."""
+    return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
+
+
+def load_weights(*weights: Path, **options: int) -> Engine:
+    """Load *weights*, which are the tiny model if none are given."""
+    files = weights or (require(TINY),)
     return load(LoadOptions(weights=files, n_threads=1, **options))
 
 
 def request(engine: Engine, text: str, **sampling: object) -> Request:
-    tokens = engine.vocabulary.tokenize(text, special=False)
+    tokens = engine.vocabulary.tokenize(text, special=True)
     bos = engine.vocabulary.borders.bos
     return Request(
         tokens=(bos, *tokens) if bos >= 0 else tuple(tokens),
@@ -61,10 +78,21 @@ def with_metadata(model: Path, copy: Path, **values: Value) -> Path:
     return copy
 
 
+def with_context(model: Path, copy: Path, n_ctx: int) -> Path:
+    """Write *copy*: *model*, which says of itself that it was trained for *n_ctx* tokens."""
+    data = bytearray(model.read_bytes())
+    struct.pack_into("<I", data, read_header(model).fields["llama.context_length"].start, n_ctx)
+    copy.write_bytes(data)
+    return copy
+
+
 def write_adapter(path: Path) -> Path:
-    """Write a LoRA adapter for the stories model, of rank 2 and with weights that disturb."""
+    """Write a LoRA adapter for the tiny model, of rank 2 and with weights that disturb."""
     draw = random.Random(1)
-    rank, width, inner = 2, 64, 172
+    header = read_header(TINY)
+    rank = 2
+    width = header.integer("llama.embedding_length")
+    inner = header.integer("llama.feed_forward_length")
 
     def matrix(columns: int, rows: int) -> tuple[tuple[int, int], int, bytes]:
         numbers = (draw.uniform(-1, 1) for _ in range(columns * rows))
