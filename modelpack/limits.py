@@ -24,6 +24,18 @@ REFERENCE = 255
 """Characters of `host/repository`, as the distribution specification advises."""
 TAG = 128
 """Characters of a tag."""
+REFERRERS = 1_000
+"""Signatures, attestations and the like that travel with one model."""
+REFERRER_PAGES = 100
+"""Answers that a registry may spread a list of referrers over."""
+REFERRER_DEPTH = 4
+"""How far a referrer of a referrer may be from the model."""
+REFERRER_TRIES = 5
+"""Attempts to get an entry into an index of referrers that others write too."""
+TAR_MEMBERS = 65_536
+"""Members of a tar that holds an OCI layout."""
+TAR_HEADER = 1 * MiB
+"""An extended header of a tar."""
 
 # Modelfile
 MODELFILE = 16 * MiB
@@ -62,3 +74,34 @@ HELPER_TIMEOUT_S = 10.0
 # Moving bytes
 BLOCK = 128 * KiB
 """Buffer of a copy: small enough to stay in the processor's cache."""
+RANGES_FROM = 64 * MiB
+"""A blob of this size or more is fetched in ranges."""
+RANGE_PART = 64 * MiB
+"""One such range."""
+RANGE_BLOCK = 512 * KiB
+"""Buffer of a range: several threads share one interpreter, and fewer blocks mean fewer turns."""
+RANGE_PARTS = 16_384
+"""Ranges of one blob; those of a huge blob are larger."""
+JOURNAL = 1 * MiB
+"""The journal of a download that stopped."""
+JOURNAL_EVERY_S = 1.0
+"""How often the journal of a download is written."""
+FLUSH_EVERY = 128 * MiB
+"""Bytes that are written before they are sent to the disk."""
+
+# Trying again
+RETRIES = 5
+"""Attempts at one request, the first one included."""
+RETRY_BASE_S = 0.5
+"""The longest first pause; it doubles each time."""
+RETRY_CAP_S = 15.0
+"""The longest pause that we choose ourselves."""
+RETRY_AFTER_CAP_S = 60.0
+"""The longest pause that a registry may ask for."""
+RETRY_TOTAL_S = 180.0
+"""From the first attempt to the beginning of the last."""
+RETRY_PROGRESS = 1 * MiB
+"""Bytes that must have come for a download that broke to count as a new attempt."""
+STALL_S = 60.0
+"""A download that brings less than `STALL_BYTES` in this time is broken off."""
+STALL_BYTES = 64 * KiB

@@ -24,11 +24,11 @@ class Event:
     total: int = 0
     """Bytes in all, 0 where unknown."""
     completed: int = 0
-    """Bytes done so far, never falling."""
+    """Bytes done so far, never falling but where something starts over."""
     done: bool = False
     """Nothing more will be said about this item."""
     note: str = ""
-    """A word on how it ended, such as `exists` or `mounted`."""
+    """A word on how it began or ended, such as `resumed at 62 %`, `exists` or `mounted`."""
 
 
 Report: TypeAlias = Callable[[Event], None]

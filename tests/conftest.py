@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from modelpack import limits
+
 _OURS = ("MODELPACK_", "OLLAMA_", "REGISTRY_AUTH_FILE", "DOCKER_", "SOURCE_DATE_EPOCH")
 
 
@@ -25,3 +27,9 @@ def clean_environment(
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
     monkeypatch.setenv("MODELPACK_MODELS", str(home / "models"))
     return home
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ask a registry again without a pause worth the name."""
+    monkeypatch.setattr(limits, "RETRY_BASE_S", 0.001)

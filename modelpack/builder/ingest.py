@@ -8,11 +8,9 @@ pages are sent to disk on the way, so that little is left for the final fsync.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -23,6 +21,7 @@ from typing import Self
 
 from modelpack import limits
 from modelpack.content.base import Advance, BlobFiles, Scratch
+from modelpack.content.disk import reserve
 from modelpack.errors import InputError, NotFoundError
 from modelpack.gguf.split import Shard
 from modelpack.oci.descriptor import Descriptor
@@ -254,19 +253,8 @@ def _copy(
 
 
 def _reserve(descriptor: int, size: int) -> None:
-    """Ask for the room at once: cheaper than block by block, and a full disk says so first.
-
-    Not `os.posix_fallocate`, which writes zeros where the file system cannot reserve.
-    """
-    if size < _RESERVE_FROM or not sys.platform.startswith("linux"):
-        return
-    import ctypes
-
-    library = ctypes.CDLL(None, use_errno=True)
-    reserve = library.fallocate
-    reserve.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
-    if reserve(descriptor, 0, 0, size) and ctypes.get_errno() in (errno.ENOSPC, errno.EDQUOT):
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    if size >= _RESERVE_FROM:
+        reserve(descriptor, size)
 
 
 def _flush(descriptor: int) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 
 from modelpack.oci.manifest import Manifest
+from modelpack.oci.reference import Reference
 
 _UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 _PADDING = "    "
@@ -26,8 +27,12 @@ def note(text: str) -> None:
 
 def warn(text: str) -> None:
     """Print a warning, beside the result."""
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    sys.stderr.write(f"Warning: {printable}\n")
+    sys.stderr.write(f"Warning: {printable(text)}\n")
+
+
+def printable(text: str) -> str:
+    """Keep the names of files from writing control sequences, or what is not Unicode."""
+    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def json_out(value: object) -> None:
@@ -98,3 +103,17 @@ def transferred(name: str, manifest: Manifest, *, quiet: bool, as_json: bool) ->
         json_out({"name": name, "digest": str(manifest.digest), "size": manifest.size})
     else:
         out(str(manifest.digest) if quiet else f"{name}  {manifest.digest}")
+
+
+def moved(models: Sequence[tuple[Reference, Manifest]], *, quiet: bool, as_json: bool) -> None:
+    """Print what was saved or loaded, each with its name and digest."""
+    if as_json:
+        json_out(
+            [
+                {"name": str(name), "digest": str(manifest.digest), "size": manifest.size}
+                for name, manifest in models
+            ]
+        )
+        return
+    for name, manifest in models:
+        transferred(name.name, manifest, quiet=quiet, as_json=False)

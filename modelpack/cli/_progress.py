@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 Mode: TypeAlias = Literal["auto", "json", "quiet"]
 
 _EVERY_S = 5.0
-_VERBS = {"build": "building", "push": "pushing", "pull": "pulling", "export": "exporting"}
+_VERBS = {
+    "hash": "checking",
+    "build": "building",
+    "push": "pushing",
+    "pull": "pulling",
+    "export": "exporting",
+}
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
 
+from modelpack.content.ranges import Ledger, Span
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
@@ -94,6 +95,67 @@ class Mounter(Protocol):
 
     def mount(self, blob: Descriptor) -> bool:
         """Take *blob* over without moving bytes, if that is possible."""
+        ...
+
+
+@runtime_checkable
+class Interruptible(Protocol):
+    """Optional: a source or sink whose transfers can be broken off from another thread."""
+
+    def interrupt(self) -> None:
+        """Let everything that is under way fail at once, and begin nothing more."""
+        ...
+
+
+@runtime_checkable
+class RangeSource(Protocol):
+    """Optional: a source that can give a part of a blob."""
+
+    def open_range(
+        self, blob: Descriptor, start: int, stop: int
+    ) -> AbstractContextManager[Readable | None]:
+        """Open the bytes from *start* up to *stop* of *blob*, which are not verified yet.
+
+        Gives None where the other side has blobs only whole.
+        """
+        ...
+
+
+class Partial(Protocol):
+    """A blob on its way into a store, whose parts may come in any order; threads may share it."""
+
+    def begin(self) -> Ledger:
+        """Make room for the blob and return what an earlier attempt left of it."""
+        ...
+
+    def write(self, span: Span, data: bytes) -> None:
+        """Put *data* at the beginning of *span*."""
+        ...
+
+    def add(self, span: Span, count: int) -> None:
+        """Say that the first *count* bytes of *span* were written."""
+        ...
+
+    def commit(self) -> bool:
+        """Make the blob visible if all its bytes are there and are the right ones."""
+        ...
+
+    def clear(self) -> None:
+        """Forget all bytes: what is there is wrong, or cannot be gone on with."""
+        ...
+
+
+@runtime_checkable
+class Resumable(Protocol):
+    """Optional: a sink that takes blobs in parts, and keeps what came of one that broke off."""
+
+    def partial(
+        self, blob: Descriptor, waiting: Callable[[], None]
+    ) -> AbstractContextManager[Partial | None]:
+        """Have *blob* for oneself, or get None if somebody else has brought it.
+
+        Calls *waiting* again and again while somebody else is bringing it.
+        """
         ...
 
 

@@ -8,11 +8,21 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Literal
 
-from modelpack.content.base import Mounter, Sink, Source
+from modelpack import limits
+from modelpack.content.base import (
+    Interruptible,
+    Mounter,
+    Partial,
+    RangeSource,
+    Resumable,
+    Sink,
+    Source,
+)
+from modelpack.content.parallel import RangedFetch
 from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
@@ -29,7 +39,7 @@ class CopyOptions:
     check: Callable[[Manifest], object] | None = None
     """May refuse the manifest before any blob moves."""
     concurrency: int = 4
-    """Blobs that move at a time."""
+    """Blobs and ranges of blobs that move at a time."""
 
 
 def copy(
@@ -46,16 +56,16 @@ def copy(
     manifest = source.resolve(names[0])
     if options.check is not None:
         options.check(manifest)
-    copying = _Copying(source, sink, options.action, report)
     blobs = {(blob.digest, blob.size): blob for blob in manifest.blobs}.values()
     with ThreadPoolExecutor(options.concurrency, thread_name_prefix="copy") as pool:
+        copying = _Copying(source, sink, options, report, pool)
         futures = [pool.submit(copying.copy, blob) for blob in blobs]
         try:
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
         except BaseException:
-            copying.stopped.set()
+            copying.stop()
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     sink.name(names[1], manifest)
@@ -70,43 +80,124 @@ class _Copying:
     """What the threads of one copy share."""
 
     def __init__(
-        self, source: Source, sink: Sink, action: Literal["push", "pull"], report: Report
+        self,
+        source: Source,
+        sink: Sink,
+        options: CopyOptions,
+        report: Report,
+        pool: ThreadPoolExecutor,
     ) -> None:
         self._source = source
         self._sink = sink
-        self._action = action
+        self._options = options
         self._report = report
-        self.stopped = threading.Event()
+        self._pool = pool
+        self._stopped = threading.Event()
+
+    def stop(self) -> None:
+        """Let whatever still moves end at once."""
+        self._stopped.set()
+        for end in (self._source, self._sink):
+            if isinstance(end, Interruptible):
+                end.interrupt()
+
+    def check(self) -> None:
+        """Raise if the copy has ended otherwise."""
+        if self._stopped.is_set():
+            raise _StoppedError("the copy has failed elsewhere")
 
     def copy(self, blob: Descriptor) -> None:
         """Copy one blob, unless it is there."""
+        news = _News(self._options.action, blob, self._report, self.check)
         if self._sink.has(blob):
-            self._say(blob, blob.size, done=True, note="exists")
-            return
-        if isinstance(self._sink, Mounter) and self._sink.mount(blob):
-            self._say(blob, blob.size, done=True, note="mounted")
-            return
-        moved = 0
+            news.end("exists")
+        elif isinstance(self._sink, Mounter) and self._sink.mount(blob):
+            news.end("mounted")
+        elif isinstance(self._sink, Resumable):
+            with self._sink.partial(blob, news.wait) as partial:
+                if partial is None:
+                    news.end("exists")
+                elif not self._in_ranges(blob, partial, news):
+                    self._whole(blob, news)
+        else:
+            self._whole(blob, news)
 
-        def advance(count: int) -> None:
-            nonlocal moved
-            moved += count
-            if self.stopped.is_set():
-                raise _StoppedError(f"{blob.digest} was not copied to its end")
-            self._say(blob, moved)
-
-        self._say(blob, 0)
+    def _whole(self, blob: Descriptor, news: _News) -> None:
+        news.begin()
         with self._source.open(blob) as body:
-            self._sink.put(blob, body, advance)
-        self._say(blob, blob.size, done=True)
+            self._sink.put(blob, body, news.advance)
+        news.end()
 
-    def _say(self, blob: Descriptor, completed: int, *, done: bool = False, note: str = "") -> None:
+    def _in_ranges(self, blob: Descriptor, partial: Partial, news: _News) -> bool:
+        if blob.size < limits.RANGES_FROM or not isinstance(self._source, RangeSource):
+            return False
+        fetch = RangedFetch(self._source, partial, blob, news.advance)
+        news.begin(fetch.resumed)
+        if fetch.run(self._helpers, news.begin):
+            news.end()
+            return True
+        partial.clear()
+        return False
+
+    def _helpers(self, work: Callable[[], None]) -> list[Future[None]]:
+        """Let threads that have no blob to copy do *work*."""
+        self.check()
+        return [self._pool.submit(work) for _ in range(self._options.concurrency - 1)]
+
+
+class _News:
+    """What is said about one blob; threads may share it."""
+
+    def __init__(
+        self,
+        action: Literal["push", "pull"],
+        blob: Descriptor,
+        report: Report,
+        check: Callable[[], None],
+    ) -> None:
+        self._action: Literal["push", "pull"] = action
+        self._blob = blob
+        self._report = report
+        self._check = check
+        self._lock = threading.Lock()
+        self._moved = 0
+        self._waited = False
+
+    def wait(self) -> None:
+        """Say, once, that another process brings the blob."""
+        self._check()
+        if not self._waited:
+            self._waited = True
+            text = f"another process is fetching {self._blob.digest}, waiting for it"
+            self._report(Event(action="status", item=text))
+
+    def begin(self, resumed: int = 0) -> None:
+        """Say that the blob begins to move, or begins again."""
+        with self._lock:
+            self._moved = resumed
+            note = f"resumed at {100 * resumed // self._blob.size} %" if resumed else ""
+            self._say(note=note)
+
+    def advance(self, count: int) -> None:
+        """Say that *count* more bytes have moved."""
+        self._check()
+        with self._lock:
+            self._moved += count
+            self._say()
+
+    def end(self, note: str = "") -> None:
+        """Say that the blob is there."""
+        with self._lock:
+            self._moved = self._blob.size
+            self._say(done=True, note=note)
+
+    def _say(self, *, done: bool = False, note: str = "") -> None:
         self._report(
             Event(
                 action=self._action,
-                item=str(blob.digest),
-                total=blob.size,
-                completed=completed,
+                item=str(self._blob.digest),
+                total=self._blob.size,
+                completed=self._moved,
                 done=done,
                 note=note,
             )

@@ -13,6 +13,7 @@ from modelpack.store.names import Entry
 
 if TYPE_CHECKING:
     from modelpack.registry.repository import Repository
+    from modelpack.registry.session import Connection
 
 _OLLAMA = "registry.ollama.ai/library"
 """Where Ollama keeps names without a registry."""
@@ -76,16 +77,20 @@ class Context:
 
     def repository(self, reference: Reference) -> Repository:
         """Return the repository of *reference*; close it."""
-        from modelpack.registry.credentials import Credentials
         from modelpack.registry.repository import Repository
+
+        return Repository(reference, self.connection())
+
+    def connection(self) -> Connection:
+        """Return how registries are reached."""
+        from modelpack.registry.credentials import Credentials
         from modelpack.registry.session import Connection
 
-        connection = Connection(
+        return Connection(
             credentials=Credentials(self.settings.environment),
             insecure=self.network.insecure,
             ca_file=self.network.ca_file,
         )
-        return Repository(reference, connection)
 
     def _candidates(self, text: str) -> list[Reference]:
         plain = Reference.parse(text)

@@ -51,3 +51,15 @@ def scope_of(repository: str, *, push: bool) -> str:
     if not repository:
         return ""
     return f"repository:{repository}:{'pull,push' if push else 'pull'}"
+
+
+def joined(challenged: str, scope: str) -> str:
+    """Return the scope to ask for: ours, and what was challenged where that is something else.
+
+    A HEAD is challenged for pull only; the token that it gets must be good for the upload too.
+    """
+    place, _, actions = challenged.rpartition(":")
+    ours_place, _, ours = scope.rpartition(":")
+    if place == ours_place and set(actions.split(",")) <= set(ours.split(",")):
+        return scope
+    return " ".join(part for part in (challenged, scope) if part)

@@ -10,7 +10,13 @@ from __future__ import annotations
 
 import json
 
-from modelpack.errors import AuthenticationError, ModelPackError, NotFoundError, RegistryError
+from modelpack.errors import (
+    AuthenticationError,
+    ModelPackError,
+    NetworkError,
+    NotFoundError,
+    RegistryError,
+)
 
 _SHOWN = 200
 _UNAUTHORIZED = 401
@@ -57,6 +63,22 @@ def describe(body: bytes) -> str:
 def looks_like_html(body: bytes) -> bool:
     """Tell whether *body* is a page for people, as proxies and wikis answer."""
     return body.lstrip()[:1] == b"<"
+
+
+def broken(host: str, error: BaseException) -> NetworkError:
+    """Return the error for a connection to *host* that ended with *error*."""
+    return NetworkError(f"the connection to {host} broke: {reason(error)}", hint="try again")
+
+
+def reason(error: BaseException) -> str:
+    """Return what the innermost of the wrapped errors says."""
+    inner: object = error
+    while isinstance(inner, BaseException):
+        error = inner
+        found = (item for item in error.args if isinstance(item, BaseException))
+        inner = getattr(error, "reason", None) or next(found, None)
+    text = (error.strerror if isinstance(error, OSError) else "") or str(error)
+    return text.rsplit(": ", 1)[-1].strip(".'> ")[:100] or type(error).__name__
 
 
 def _hint(status: int) -> str | None:

@@ -17,8 +17,9 @@ from modelpack.errors import IntegrityError, LimitError, NotFoundError, Registry
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import INDEXES, MANIFESTS, Index, Manifest, is_index
 from modelpack.oci.reference import Reference
+from modelpack.registry.download import Download, readable
 from modelpack.registry.problems import looks_like_html
-from modelpack.registry.session import Answer, Ask, Body, Connection, Session, network_errors
+from modelpack.registry.session import Answer, Ask, Body, Connection, Session
 
 _ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
@@ -29,7 +30,7 @@ class Repository:
 
     def __init__(self, reference: Reference, connection: Connection) -> None:
         self._session = Session(reference.host, reference.repository, connection)
-        self._host = reference.host
+        self._host = self.origin = reference.host
 
     def __enter__(self) -> Self:
         return self
@@ -85,9 +86,21 @@ class Repository:
     @contextmanager
     def open(self, blob: Descriptor) -> Iterator[Readable]:
         """Open *blob* for reading; the reader must verify it."""
-        ask = Ask("GET", self._blob_url(blob), f"blob {blob.digest}")
-        with self._session.request(ask, _OK) as response:
-            yield _Download(response, blob, self._host)
+        with Download(self._session, self._ask_for(blob), blob) as download:
+            yield download
+
+    @contextmanager
+    def open_range(self, blob: Descriptor, start: int, stop: int) -> Iterator[Readable | None]:
+        """Open the bytes from *start* up to *stop* of *blob*; the reader must verify them.
+
+        Gives None where the registry has blobs only whole.
+        """
+        with Download(self._session, self._ask_for(blob), blob, (start, stop)) as download:
+            yield readable(download)
+
+    def interrupt(self) -> None:
+        """Let everything that is under way fail at once, and begin nothing more."""
+        self._session.interrupt()
 
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Upload *blob* in one streamed request; the registry verifies the digest."""
@@ -107,6 +120,9 @@ class Repository:
         with self._session.request(ask, _CREATED):
             pass
 
+    def _ask_for(self, blob: Descriptor) -> Ask:
+        return Ask("GET", self._blob_url(blob), f"blob {blob.digest}")
+
     def _blob_url(self, blob: Descriptor) -> str:
         return self._session.url(f"blobs/{blob.digest}")
 
@@ -124,21 +140,6 @@ class Repository:
             raise _not_a_registry(self._host)
         check_manifest(raw, reference.digest, self._host)
         return raw, media_type
-
-
-class _Download:
-    """A blob's body, in whole blocks, with the network's errors as ours."""
-
-    def __init__(self, response: Answer, blob: Descriptor, host: str) -> None:
-        self._raw = response.raw
-        self.origin = host
-        encoding = response.headers.get("Content-Encoding", "identity")
-        if encoding != "identity":
-            raise RegistryError(f"{host} compressed {blob.digest} in transit ({encoding})")
-
-    def read(self, size: int = limits.BLOCK, /) -> bytes:
-        with network_errors(self.origin):
-            return self._raw.read(size) or b""
 
 
 class _Upload:

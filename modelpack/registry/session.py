@@ -19,10 +19,12 @@ from urllib.parse import urljoin, urlsplit
 from modelpack import __version__, limits
 from modelpack.content.base import Readable
 from modelpack.errors import InputError, MissingExtraError, NetworkError, RegistryError
-from modelpack.registry.challenge import Challenge, parse_challenge, scope_of
+from modelpack.registry.challenge import Challenge, joined, parse_challenge, scope_of
 from modelpack.registry.credentials import Credential, Credentials
-from modelpack.registry.problems import error_for
+from modelpack.registry.patience import Patience, Wait
+from modelpack.registry.problems import broken, error_for, reason
 from modelpack.registry.tokens import Authority
+from modelpack.registry.wire import Sockets
 
 if TYPE_CHECKING:
     import requests
@@ -43,6 +45,8 @@ class Connection:
     """Do without verified TLS, and without TLS where the registry has none."""
     ca_file: str = ""
     """PEM file of the certificate authorities to trust instead of the system's."""
+    pause: Wait | None = None
+    """Waits before a request is sent again, instead of really waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,9 @@ class Session:
         self._connection = connection
         self._verify: bool | str = connection.ca_file or not connection.insecure
         _check_authorities(connection.ca_file)
-        self._http = _http_session(quiet=connection.insecure)
+        self._sockets = Sockets()
+        self._http = _http_session(self._sockets, quiet=connection.insecure)
+        self._patience = Patience(host, network_errors, connection.pause)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
         self._root = ""
@@ -84,6 +90,15 @@ class Session:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def interrupt(self) -> None:
+        """Let every request that is under way fail now, and begin no other."""
+        self._patience.end()
+        self._sockets.shut()
+
+    def pause(self, seconds: float) -> None:
+        """Wait before something is tried again."""
+        self._patience.pause(seconds)
 
     def __enter__(self) -> Self:
         return self
@@ -167,16 +182,19 @@ class Session:
         if isinstance(ask.body, Body):
             data = ask.body.rewind()
             headers["Content-Length"] = str(ask.body.size)
-        return self._http.request(
+        return self._patience.send(
             ask.method,
-            ask.url,
-            headers=headers,
-            data=data,  # type: ignore[arg-type]
-            stream=True,
-            timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
-            verify=self._verify,
-            auth=_no_netrc,
-            allow_redirects=ask.method in ("GET", "HEAD"),
+            lambda: self._http.request(
+                ask.method,
+                ask.url,
+                headers=headers,
+                data=data,  # type: ignore[arg-type]
+                stream=True,
+                timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
+                verify=self._verify,
+                auth=_no_netrc,
+                allow_redirects=ask.method in ("GET", "HEAD"),
+            ),
         )
 
     def _fetch_token(
@@ -184,7 +202,7 @@ class Session:
     ) -> Mapping[str, object]:
         if urlsplit(challenge.realm).scheme == "http" and self.root.startswith("https:"):
             raise RegistryError(f"{self.host} wants its password sent in the clear; refused")
-        wanted = {"service": challenge.service, "scope": _joined(challenge.scope, scope)}
+        wanted = {"service": challenge.service, "scope": joined(challenge.scope, scope)}
         parameters = {key: value for key, value in wanted.items() if value}
         identity = credential.identity_token if credential else ""
         headers = {"User-Agent": f"modelpack/{__version__}"}
@@ -197,17 +215,21 @@ class Session:
         elif credential:
             headers["Authorization"] = credential.basic
             parameters["account"] = credential.username
-        response = self._http.request(
-            "POST" if identity else "GET",
-            challenge.realm,
-            params=None if identity else parameters,
-            data=parameters if identity else None,
-            headers=headers,
-            timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
-            verify=self._verify,
-            auth=_no_netrc,
-            stream=True,
-            allow_redirects=not identity,
+        method = "POST" if identity else "GET"
+        response = self._patience.send(
+            method,
+            lambda: self._http.request(
+                method,
+                challenge.realm,
+                params=None if identity else parameters,
+                data=parameters if identity else None,
+                headers=headers,
+                timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
+                verify=self._verify,
+                auth=_no_netrc,
+                stream=True,
+                allow_redirects=not identity,
+            ),
         )
         with response:
             if not response.ok:
@@ -238,6 +260,9 @@ class Session:
 @contextmanager
 def network_errors(host: str) -> Iterator[None]:
     """Turn whatever the HTTP library raises into our own `NetworkError`."""
+    import ssl
+    from http.client import HTTPException
+
     import requests
     import urllib3
 
@@ -254,22 +279,27 @@ def network_errors(host: str) -> Iterator[None]:
         ) from None
     except requests.exceptions.ConnectTimeout:
         raise NetworkError(f"{host} does not answer", hint="is the name right?") from None
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError):
+    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
         raise NetworkError(f"{host} stopped answering", hint="try again") from None
     except (requests.exceptions.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-        raise RegistryError(f"{host} redirects to nowhere: {_reason(error)}") from None
+        raise RegistryError(f"{host} redirects to nowhere: {reason(error)}") from None
     except requests.exceptions.ConnectionError as error:
         if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError):
-            raise _broken(host, error) from None
+            raise broken(host, error) from None
         raise NetworkError(
-            f"cannot reach {host}: {_reason(error)}", hint="is the registry running?"
+            f"cannot reach {host}: {reason(error)}", hint="is the registry running?"
         ) from None
-    except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+    except (
+        requests.RequestException,
+        urllib3.exceptions.HTTPError,
+        HTTPException,
+        OSError,
+    ) as error:
         if isinstance(error, OSError) and not isinstance(
-            error, (requests.RequestException, ConnectionError, TimeoutError)
+            error, (requests.RequestException, ConnectionError, ssl.SSLError)
         ):
             raise
-        raise _broken(host, error) from None
+        raise broken(host, error) from None
 
 
 def is_loopback(host: str) -> bool:
@@ -298,7 +328,7 @@ def _check_authorities(path: str) -> None:
         ) from None
 
 
-def _http_session(*, quiet: bool) -> requests.Session:
+def _http_session(sockets: Sockets, *, quiet: bool) -> requests.Session:
     try:
         from oras.provider import Registry
     except ImportError as error:  # pragma: no cover - a broken installation
@@ -310,6 +340,7 @@ def _http_session(*, quiet: bool) -> requests.Session:
 
         def init_poolmanager(self, *args: object, **kwargs: object) -> None:
             super().init_poolmanager(*args, **kwargs, blocksize=limits.BLOCK)  # type: ignore[arg-type]
+            self.poolmanager.pool_classes_by_scheme = sockets.pools()
 
     session: requests.Session = Registry(tls_verify=not quiet).session  # quiet: no warnings
     session.max_redirects = 5
@@ -329,18 +360,6 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _joined(challenged: str, scope: str) -> str:
-    """Return the scope to ask for: ours, and what was challenged where that is something else.
-
-    A HEAD is challenged for pull only; the token that it gets must be good for the upload too.
-    """
-    place, _, actions = challenged.rpartition(":")
-    ours_place, _, ours = scope.rpartition(":")
-    if place == ours_place and set(actions.split(",")) <= set(ours.split(",")):
-        return scope
-    return " ".join(part for part in (challenged, scope) if part)
-
-
 def _start_of(response: Answer, limit: int = limits.ERROR_BODY) -> bytes:
     return response.raw.read(limit, decode_content=True) or b""
 
@@ -355,18 +374,3 @@ def _json_object(raw: bytes, host: str) -> Mapping[str, object]:
     if not isinstance(value, dict):
         raise RegistryError(f"the token service of {host} answered something else than JSON")
     return value
-
-
-def _broken(host: str, error: BaseException) -> NetworkError:
-    return NetworkError(f"the connection to {host} broke: {_reason(error)}", hint="try again")
-
-
-def _reason(error: BaseException) -> str:
-    """Return what the innermost of the wrapped errors says."""
-    inner: object = error
-    while isinstance(inner, BaseException):
-        error = inner
-        found = (item for item in error.args if isinstance(item, BaseException))
-        inner = getattr(error, "reason", None) or next(found, None)
-    text = (error.strerror if isinstance(error, OSError) else "") or str(error)
-    return text.rsplit(": ", 1)[-1].strip(".'> ")[:100] or type(error).__name__

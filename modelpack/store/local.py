@@ -16,6 +16,7 @@ from modelpack.oci.reference import Reference
 from modelpack.store import locks
 from modelpack.store.blobs import Blobs, ScratchFile, store_errors
 from modelpack.store.names import Entry, Listed, Names
+from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
 
 
@@ -62,6 +63,12 @@ class LocalStore:
         """Store *body* as *blob*, verified before it becomes visible."""
         self._blobs.put(blob, body, advance)
 
+    def partial(
+        self, blob: Descriptor, waiting: Callable[[], None]
+    ) -> AbstractContextManager[PartialFile | None]:
+        """Have *blob* for oneself, or get None if another process has brought it."""
+        return partial_file(self.layout, blob, lambda: self._blobs.has(blob), waiting)
+
     def add(self, data: bytes) -> Digest:
         """Store a small blob and return its digest."""
         return self._blobs.add(data)
@@ -69,6 +76,11 @@ class LocalStore:
     def scratch(self) -> AbstractContextManager[ScratchFile]:
         """Begin a blob whose digest is not known yet."""
         return self._blobs.scratch()
+
+    def remove_blob(self, digest: Digest) -> None:
+        """Remove a blob that is not what its name says."""
+        with store_errors(self.layout):
+            self._blobs.path(digest).unlink(missing_ok=True)
 
     def find(self, reference: Reference) -> Entry | None:
         """Return what *reference* names, or None."""

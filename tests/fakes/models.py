@@ -34,7 +34,12 @@ def build_model(context: Context, folder: Path, name: str, *, cut: Cut = WHOLE) 
     return make(context, MODELFILE, folder, name, cut=cut).manifest
 
 
-def serve_model(registry: FakeRegistry, repo: str = "team/tiny", tag: str = "v1") -> dict:
+def serve_model(
+    registry: FakeRegistry,
+    repo: str = "team/tiny",
+    tag: str = "v1",
+    weights: bytes = b"weights " * 20_000,
+) -> dict:
     """Put a model with one layer into *registry*; returns its manifest as an object."""
     config = json.dumps({"descriptor": {}, "config": {"format": "gguf"}}).encode()
     value = {
@@ -44,7 +49,7 @@ def serve_model(registry: FakeRegistry, repo: str = "team/tiny", tag: str = "v1"
         "config": {**registry.add_blob(config), "mediaType": CONFIG_TYPE},
         "layers": [
             {
-                **registry.add_blob(b"weights " * 20_000),
+                **registry.add_blob(weights),
                 "mediaType": WEIGHT_TYPE,
                 "annotations": {"org.cncf.model.filepath": "model.gguf"},
             }

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from fakes.web import Exchange, FakeServer
+from fakes.web import Exchange, FakeServer, serve
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _PATH = re.compile(r"/v2/(?P<repo>.+?)/(?P<kind>blobs/uploads|blobs|manifests)/(?P<rest>[^/?]*)")
@@ -78,6 +78,10 @@ class FakeRegistry(FakeServer):
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
         self.upload_base = ""
         """Where uploads go; empty for a relative Location."""
+        self.ranges = True
+        """Whether a part of a blob may be asked for."""
+        self.pace_s = 0.0
+        """Pause after each block of a blob."""
 
     def add_blob(self, data: bytes) -> dict[str, object]:
         """Keep *data* and return its descriptor."""
@@ -134,7 +138,7 @@ class FakeRegistry(FakeServer):
 
     def _blob(self, exchange: Exchange, digest: str) -> None:
         if digest in self.blobs:
-            exchange.reply(200, self.blobs[digest])
+            serve(exchange, self.blobs[digest], ranges=self.ranges, pace_s=self.pace_s)
         else:
             exchange.reply(404, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"unknown"}]}')
 

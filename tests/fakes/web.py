@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
+
+BLOCK = 64 * 1024
 
 
 @dataclass(frozen=True)
@@ -101,6 +105,8 @@ class FakeServer:
 
     def __init__(self, certificate: Path | None = None, key: Path | None = None) -> None:
         self.seen: list[Seen] = []
+        self.sent = 0
+        """Bytes of bodies that `serve` has sent."""
         self.connections: list[socket.socket] = []
         self._faults: list[Fault] = []
         handler = type("Handler", (Exchange,), {"owner": self})
@@ -167,6 +173,41 @@ def html(status: int = 200) -> Answer:
     return says(
         status, b"<!DOCTYPE html><html><body>Welcome</body></html>", Content_Type="text/html"
     )
+
+
+def serve(
+    exchange: Exchange,
+    data: bytes,
+    *,
+    ranges: bool = True,
+    pace_s: float = 0.0,
+    said: str = "",
+    promised: int | None = None,
+    cut: int | None = None,
+) -> None:
+    """Send *data*, or the range of it that is asked for.
+
+    A liar has *said* another Content-Range or *promised* another length, and a weak one hangs up
+    after *cut* bytes.
+    """
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", exchange.headers.get("Range", ""))
+    start, stop = (int(wanted[1]), int(wanted[2]) + 1) if wanted and ranges else (0, len(data))
+    part = data[start:stop]
+    exchange.send_response(206 if wanted and ranges else 200)
+    exchange.send_header("Content-Length", str(len(part) if promised is None else promised))
+    if wanted and ranges:
+        exchange.send_header("Content-Range", said or f"bytes {start}-{stop - 1}/{len(data)}")
+    exchange.end_headers()
+    if exchange.command == "HEAD":
+        return
+    for at in range(0, len(part[:cut]), BLOCK):
+        block = part[at : min(at + BLOCK, len(part[:cut]))]
+        exchange.wfile.write(block)
+        exchange.owner.sent += len(block)
+        if pace_s:
+            time.sleep(pace_s)
+    if cut is not None or promised is not None:
+        exchange.hang_up()
 
 
 def cut_after(body: bytes, promised: int) -> Answer:

@@ -1,0 +1,53 @@
+"""`modelpack prune`."""
+
+from typing import Annotated
+
+import typer
+
+from modelpack.cli import _console
+from modelpack.cli._options import PlainJson
+from modelpack.cli.fsck import unreadable_json
+from modelpack.ops.care import prune
+from modelpack.ops.context import Context
+from modelpack.store.gc import Pruned
+
+
+def main(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    as_json: PlainJson = False,
+) -> None:
+    """Remove what no model needs."""
+    pruned = prune(Context.create(), dry_run=dry_run)
+    for item in pruned.unreadable:
+        _console.warn(str(item))
+    if pruned.unreadable:
+        _console.warn(
+            "no blob is removed, because these might need it: pull or build them again, remove "
+            "them with `modelpack rm`, or delete the files that are no models; then prune again"
+        )
+    if as_json:
+        _console.json_out(_as_json(pruned, dry_run=dry_run))
+        return
+    word = "would remove" if dry_run else "removed"
+    for digest, count in pruned.blobs.items():
+        _console.out(f"{word} {digest} ({_console.format_size(count)})")
+    for file in pruned.leftovers:
+        size = _console.format_size(file.size)
+        _console.out(f"{word} unfinished {_console.printable(file.path.name)} ({size})")
+    for folder in pruned.folders:
+        _console.out(f"{word} empty folder {_console.printable(str(folder))}")
+    _console.note(f"{'would free' if dry_run else 'freed'} {_console.format_size(pruned.freed)}")
+
+
+def _as_json(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
+    return {
+        "dry_run": dry_run,
+        "freed": pruned.freed,
+        "blobs": [{"digest": str(d), "size": size} for d, size in pruned.blobs.items()],
+        "leftovers": [
+            {"path": _console.printable(str(file.path)), "size": file.size}
+            for file in pruned.leftovers
+        ],
+        "folders": [_console.printable(str(folder)) for folder in pruned.folders],
+        "unreadable": unreadable_json(pruned.unreadable),
+    }

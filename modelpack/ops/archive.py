@@ -1,0 +1,175 @@
+"""Save models as an OCI image layout, a folder or a tar, and load them from one."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import BinaryIO, TypeAlias
+
+from modelpack.content.base import Sink
+from modelpack.content.layout import FolderLayout
+from modelpack.content.layout_source import LayoutSource
+from modelpack.content.referrers import Referring, copy_with_referrers
+from modelpack.content.tarball import TarLayout, TarWriter
+from modelpack.content.transfer import CopyOptions, copy
+from modelpack.errors import InputError, NotFoundError, StoreError
+from modelpack.formats.detect import detect
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.manifest import Manifest
+from modelpack.oci.reference import Reference
+from modelpack.ops.context import Context
+from modelpack.progress import Event, Report, silent
+
+Moved: TypeAlias = list[tuple[Reference, Manifest]]
+"""The models that were saved or loaded, with their names."""
+_TAR = ".tar"
+_COMPRESSED = (".tar.gz", ".tgz", ".tar.zst", ".tar.xz", ".tar.bz2")
+
+
+def save(
+    context: Context, texts: Sequence[str], target: Path | BinaryIO, report: Report = silent
+) -> Moved:
+    """Write the local models *texts* to *target*: a stream, a file `*.tar`, or a folder.
+
+    A folder that is an OCI image layout already gets them besides what it has. A tar depends on
+    nothing but the models.
+
+    Raises:
+        NotFoundError: a model is not in the store.
+        InputError: *target* is something else than a layout.
+        StoreError: it cannot be written.
+        IntegrityError: the store is damaged.
+    """
+    with context.store.reading():
+        references = sorted({context.find(text).reference for text in texts}, key=str)
+        return _save(context, references, target, report)
+
+
+def load(context: Context, path: Path, name: str = "", report: Report = silent) -> Moved:
+    """Bring the models in the layout *path*, a folder or a tar, into the store.
+
+    They keep their names; *name* gives the only one another.
+
+    Raises:
+        NotFoundError: there is nothing at *path*.
+        InputError: it is not a layout, holds no model, or does not say what they are called.
+        IntegrityError: it is damaged.
+    """
+    with ExitStack() as opened:
+        layout: LayoutSource = (
+            FolderLayout(path) if path.is_dir() else opened.enter_context(TarLayout(path))
+        )
+        targets = _targets(layout, context.parse(name) if name else None)
+        opened.enter_context(context.store.adding())
+        loaded: Moved = []
+        for entry, target in targets:
+            report(Event(action="status", item=f"loading {target}"))
+            options = CopyOptions(
+                action="pull", check=detect, concurrency=context.network.concurrency
+            )
+            names = (replace(target, digest=entry.digest), target)
+            loaded.append((target, copy(layout, context.store, names, options, report)))
+            _say_what_stays(layout, loaded[-1][1], report)
+        return loaded
+
+
+def _save(
+    context: Context, names: Sequence[Reference], target: Path | BinaryIO, report: Report
+) -> Moved:
+    with _sink(target) as sink:
+        streams = isinstance(sink, TarWriter)
+        options = CopyOptions(
+            action="push", concurrency=1 if streams else context.network.concurrency
+        )
+        said = _exporting(report)
+        return [
+            (name, copy_with_referrers(context.store, sink, (name, name), options, said).manifest)
+            for name in names
+        ]
+
+
+def _targets(layout: LayoutSource, name: Reference | None) -> list[tuple[Descriptor, Reference]]:
+    """Return which entry gets which name in the store."""
+    models = layout.models()
+    if not models:
+        raise NotFoundError(f"{layout.where} holds no model")
+    if name is not None:
+        if len({entry.digest for _, entry in models}) > 1:
+            raise InputError(f"{layout.where} holds {len(models)} models; one name is not enough")
+        if name.digest:
+            raise InputError(f"a name cannot have a digest: {name}")
+        return [(models[0][1], name)]
+    named = [(entry, Reference.parse(said)) for said, entry in models if _is_name(said)]
+    if not named:
+        raise InputError(
+            f"{layout.where} does not say what its models are called", hint="name it with -t"
+        )
+    return named
+
+
+def _is_name(said: str) -> bool:
+    """Tell a model's name from a mere tag, which is all that some tools write."""
+    return "/" in said or ":" in said
+
+
+def _say_what_stays(layout: Referring, manifest: Manifest, report: Report) -> None:
+    count = len(layout.referrers(manifest.digest))
+    if count:
+        text = f"{count} that refer to {manifest.digest} stay behind: the store keeps only models"
+        report(Event(action="status", item=text))
+
+
+def _exporting(report: Report) -> Report:
+    def said(event: Event) -> None:
+        report(event if event.action == "status" else replace(event, action="export"))
+
+    return said
+
+
+@contextmanager
+def _sink(target: Path | BinaryIO) -> Iterator[Sink]:
+    """Yield the sink for *target*, and finish it if all went well."""
+    if not isinstance(target, Path):
+        writer = TarWriter(target)
+        yield writer
+        writer.finish()
+    elif target.suffix == _TAR:
+        with _replacing(target) as file:
+            writer = TarWriter(file)
+            yield writer
+            writer.finish()
+    elif target.name.endswith(_COMPRESSED):
+        raise InputError(
+            f"{target}: tars are written as they are",
+            hint="models do not get smaller; `-o -` writes to a pipe",
+        )
+    else:
+        yield FolderLayout.create(target)
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[BinaryIO]:
+    """Yield a file that becomes *target* when it is complete and durable."""
+    if target.is_dir():
+        raise InputError(f"{target} is a folder", hint=f"a name without {_TAR} is for folders")
+    try:
+        descriptor, temporary = tempfile.mkstemp(prefix=".ingest-", dir=target.parent)
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror}") from None
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            try:
+                file.flush()
+                os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
+                Path(temporary).replace(target)
+            except OSError as error:
+                raise StoreError(f"cannot write {target}: {error.strerror}") from None
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise

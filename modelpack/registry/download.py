@@ -1,0 +1,198 @@
+"""A blob's body, or a part of it, that goes on where the connection broke."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Any, Self
+
+from modelpack import limits
+from modelpack.content.base import Readable
+from modelpack.errors import IntegrityError, NetworkError, RegistryError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.registry.retry import pause_after
+from modelpack.registry.session import Answer, Ask, Session, network_errors
+
+_OK, _PARTIAL = 200, 206
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*")
+
+
+class Download:
+    """The bytes of *blob* from *span* [0] up to *span* [1]; use it in `with`.
+
+    Without *span* the whole blob is asked for, and what comes instead is for the reader to notice.
+    """
+
+    def __init__(
+        self, session: Session, ask: Ask, blob: Descriptor, span: tuple[int, int] | None = None
+    ) -> None:
+        self.origin = session.host
+        self.whole_only = False
+        """The registry answered a request for a part with the whole blob."""
+        self._session = session
+        self._ask = ask
+        self._blob = blob
+        self._ranged = span is not None
+        self._at, self._stop = span or (0, blob.size)
+        self._attempt = 1
+        self._failed_at = (time.monotonic(), self._at)
+        self._window = (time.monotonic(), self._at)
+        self._promised: int | None = None
+        self._body: _Body | None = None
+        self._held = ExitStack()
+
+    def __enter__(self) -> Self:
+        with ExitStack() as held:
+            held.callback(self._held.close)
+            self._open()
+            held.pop_all()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        if self._body is not None and self._promised == 0:
+            self._body.release()
+        self._held.close()
+
+    def read(self, size: int = limits.BLOCK, /) -> bytes:
+        """Return the next bytes, empty at the end.
+
+        Raises:
+            NetworkError: the connection broke, and going on did not help.
+            RegistryError: the registry goes on with something else.
+        """
+        while True:
+            try:
+                data = self._read(size)
+            except NetworkError as error:
+                if self._at >= self._stop:
+                    return b""  # only the end is missing, and the reader verifies
+                self._reopen(error)
+            else:
+                self._at += len(data)
+                if data and self._at < self._stop:
+                    self._check_speed()
+                return data
+
+    def _read(self, size: int) -> bytes:
+        if self._body is None or (self._ranged and self._at >= self._stop):
+            return b""
+        with network_errors(self.origin):
+            data = self._body.read(size)
+        if self._promised is not None:
+            self._promised -= len(data)
+            if not data and self._promised > 0:
+                raise NetworkError(
+                    f"the connection to {self.origin} broke: {self._promised:,} bytes are missing",
+                    hint="try again",
+                )
+        if self._ranged and self._at + len(data) > self._stop:
+            raise IntegrityError(f"{self.origin} sent more of {self._blob.digest} than was asked")
+        return data
+
+    def _check_speed(self) -> None:
+        began, first = self._window
+        now = time.monotonic()
+        if now - began < limits.STALL_S:
+            return
+        if self._at - first < limits.STALL_BYTES:
+            self._reopen(NetworkError(f"{self.origin} has all but stopped sending"))
+        self._window = (now, self._at)
+
+    def _reopen(self, error: NetworkError) -> None:
+        """Go on with a new request, or raise *error*."""
+        since, at = self._failed_at
+        if self._at - at >= limits.RETRY_PROGRESS:
+            self._attempt, since = 1, time.monotonic()
+        self._failed_at = (since, self._at)
+        pause = pause_after(self._attempt, time.monotonic() - since, random.random())  # noqa: S311 - no secret
+        if pause is None:
+            raise error
+        self._held.close()
+        self._session.pause(pause)
+        self._attempt += 1
+        self._open()
+        self._window = (time.monotonic(), self._at)
+
+    def _open(self) -> None:
+        ask = self._ask
+        if self._ranged or self._at:
+            ask = replace(ask, headers={"Range": f"bytes={self._at}-{self._stop - 1}"})
+        response = self._held.enter_context(self._session.request(ask, _OK, _PARTIAL))
+        self._check_plain(response)
+        length = response.headers.get("Content-Length", "")
+        self._promised = int(length) if length.isascii() and length.isdigit() else None
+        self._body = _Body(response)
+        if response.status_code == _PARTIAL:
+            self._check_range(response)
+        elif self._ranged:
+            self._no_ranges()
+        elif self._at:
+            self._skip(self._at)
+
+    def _no_ranges(self) -> None:
+        began = self._failed_at[1]
+        if self._attempt > 1 or began != self._at:
+            raise RegistryError(f"{self.origin} gave ranges of {self._blob.digest}, then none")
+        self.whole_only = True
+
+    def _skip(self, count: int) -> None:
+        """Read over what came before: this registry begins again each time."""
+        at, self._at = self._at, 0
+        while count:
+            data = self._read(min(count, limits.BLOCK))
+            if not data:
+                raise IntegrityError(f"{self.origin} sent less of {self._blob.digest} than before")
+            count -= len(data)
+        self._at = at
+
+    def _check_plain(self, response: Answer) -> None:
+        encoding = response.headers.get("Content-Encoding", "identity")
+        if encoding != "identity":
+            raise RegistryError(
+                f"{self.origin} compressed {self._blob.digest} in transit ({encoding})"
+            )
+
+    def _check_range(self, response: Answer) -> None:
+        said = response.headers.get("Content-Range", "")
+        match = _CONTENT_RANGE.fullmatch(said)
+        right = (
+            match is not None
+            and (int(match[1]), int(match[2]) + 1) == (self._at, self._stop)
+            and match[3] in ("*", str(self._blob.size))
+            and self._promised in (None, self._stop - self._at)
+        )
+        if not right or not (self._ranged or self._at):
+            raise RegistryError(
+                f"{self.origin} was asked for the bytes from {self._at} to {self._stop - 1} of "
+                f"{self._blob.digest} ({self._blob.size:,} bytes), and sent {said[:80]!r}"
+            )
+
+
+class _Body:
+    """The body of an answer, as it comes from the connection."""
+
+    def __init__(self, response: Answer) -> None:
+        self._raw = response.raw
+        self._inner: Any = getattr(response.raw, "_fp", None)
+        self._direct: bool = hasattr(self._inner, "read1")
+
+    def read(self, size: int) -> bytes:
+        """Return what is there; waits for the first byte only, so that a trickle is noticed."""
+        if self._direct:
+            data: bytes = self._inner.read1(size)
+            return data
+        return self._raw.read(size) or b""
+
+    def release(self) -> None:
+        """Give the connection back, since all of the body was read."""
+        if self._direct:
+            self._inner.close()
+            self._raw.release_conn()
+
+
+def readable(download: Download) -> Readable | None:
+    """Return *download*, or None where the registry has blobs only whole."""
+    return None if download.whole_only else download

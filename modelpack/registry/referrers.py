@@ -1,0 +1,157 @@
+"""A repository that keeps what refers to its manifests, with or without the registry's help.
+
+See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#listing-referrers
+     https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pushing-manifests-with-subject
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from urllib.parse import urlencode, urljoin, urlsplit
+
+from modelpack import limits
+from modelpack.content.base import Readable
+from modelpack.content.referrers import chosen, fallback_tag, with_referrer
+from modelpack.content.verify import VerifyingReader
+from modelpack.errors import LimitError, NotFoundError, RegistryError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import OCI_INDEX, Index, Manifest
+from modelpack.oci.reference import Reference
+from modelpack.registry.repository import Repository
+from modelpack.registry.session import Answer, Ask
+
+_OK, _CREATED, _ACCEPTED = 200, 201, 202
+_PAUSE_S = 0.05
+
+
+class ReferringRepository(Repository):
+    """A repository whose referrers can be listed, and grow with what is pushed."""
+
+    @contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Readable]:
+        """Open *blob* for reading, verified here: where it goes may be another registry."""
+        with super().open(blob) as body:
+            yield VerifyingReader(body, blob, self._session.host)
+
+    def name(self, reference: Reference, manifest: Manifest) -> None:
+        """Let *reference* name *manifest*, and its subject know of it."""
+        if manifest.subject is None:
+            super().name(reference, manifest)
+            return
+        ask = Ask(
+            "PUT",
+            self._session.url(f"manifests/{reference.tag or manifest.digest}"),
+            f"the manifest of {reference}",
+            push=True,
+            headers={"Content-Type": manifest.media_type},
+            body=manifest.raw,
+        )
+        with self._session.request(ask, _CREATED, _OK, _ACCEPTED) as response:
+            known = response.headers.get("OCI-Subject")
+        if not known:
+            self._add_to_fallback(manifest, manifest.subject.digest)
+
+    def referrers(self, subject: Digest, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """Return the manifests whose subject is *subject*, of one artifact type or of all."""
+        entries = self._listed(subject, artifact_type)
+        if entries is None:
+            index = self._fallback(subject)
+            entries = list(index.manifests) if index else []
+        return chosen(entries, artifact_type)
+
+    def _listed(self, subject: Digest, artifact_type: str) -> list[Descriptor] | None:
+        """Return what the referrers API lists, or None where the registry has none."""
+        query = f"?{urlencode({'artifactType': artifact_type})}" if artifact_type else ""
+        url = self._session.url(f"referrers/{subject}{query}")
+        entries: list[Descriptor] = []
+        for page in range(limits.REFERRER_PAGES):
+            ask = Ask("GET", url, f"the referrers of {subject}", headers={"Accept": OCI_INDEX})
+            try:
+                with self._session.request(ask, _OK) as response:
+                    if not page and _media_type(response) != OCI_INDEX:
+                        return None
+                    entries += Index.parse(_body(response), OCI_INDEX).manifests
+                    following = self._next(response)
+            except NotFoundError:
+                if page:
+                    raise
+                return None
+            if not following:
+                return entries
+            url = following
+            if len(entries) > limits.REFERRERS:
+                break
+        raise LimitError(f"{self._session.host} lists too many referrers of {subject}")
+
+    def _next(self, response: Answer) -> str:
+        link = response.links.get("next", {}).get("url", "")
+        if not link:
+            return ""
+        url = urljoin(response.url, link)
+        if urlsplit(url)[:2] != urlsplit(response.url)[:2]:
+            raise RegistryError(f"{self._session.host} continues its list of referrers elsewhere")
+        return url
+
+    def _fallback(self, subject: Digest) -> Index | None:
+        """Return the index that clients keep where the registry keeps none."""
+        tag = fallback_tag(subject)
+        ask = Ask(
+            "GET",
+            self._session.url(f"manifests/{tag}"),
+            f"the tag {tag}",
+            headers={"Accept": OCI_INDEX},
+        )
+        try:
+            with self._session.request(ask, _OK) as response:
+                return Index.parse(_body(response), _media_type(response))
+        except NotFoundError:
+            return None
+
+    def _add_to_fallback(self, manifest: Manifest, subject: Digest) -> None:
+        """Put *manifest* into the index; somebody else may be writing it too, so look again."""
+        tag = fallback_tag(subject)
+        for attempt in range(limits.REFERRER_TRIES):
+            time.sleep(_PAUSE_S * attempt)
+            index = self._fallback(subject)
+            if _holds(index, manifest):
+                return
+            self._put_fallback(tag, index, with_referrer(index, manifest))
+        if not _holds(self._fallback(subject), manifest):
+            raise RegistryError(
+                f"{self._session.host} did not keep {manifest.digest} under the tag {tag}",
+                hint="try again",
+            )
+
+    def _put_fallback(self, tag: str, index: Index | None, raw: bytes) -> None:
+        if len(raw) > limits.MANIFEST:
+            raise LimitError(f"the tag {tag} holds too many referrers")
+        ask = Ask(
+            "PUT",
+            self._session.url(f"manifests/{tag}"),
+            f"the tag {tag}",
+            push=True,
+            headers={"Content-Type": index.media_type if index else OCI_INDEX},
+            body=raw,
+        )
+        with self._session.request(ask, _CREATED, _OK, _ACCEPTED):
+            pass
+
+
+def _holds(index: Index | None, manifest: Manifest) -> bool:
+    return index is not None and manifest.digest in (e.digest for e in index.manifests)
+
+
+def _media_type(response: Answer) -> str:
+    return response.headers.get("Content-Type", "").partition(";")[0].strip()
+
+
+def _body(response: Answer) -> bytes:
+    data = bytearray()
+    while block := response.raw.read(limits.BLOCK, decode_content=True):
+        data += block
+        if len(data) > limits.MANIFEST:
+            raise LimitError(f"the list of referrers is larger than {limits.MANIFEST:,} bytes")
+    return bytes(data)

@@ -1,0 +1,165 @@
+"""Check a store: every blob is hashed again, every manifest compared with its blobs.
+
+What is wrong is decided by `judge` from values; `examine` reads. Neither changes anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from modelpack import limits
+from modelpack.errors import ModelPackError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import Manifest
+from modelpack.progress import Event, Report, silent
+from modelpack.store.paths import Layout
+
+_TELL_EVERY = limits.MiB
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a blob is like on the disk."""
+
+    size: int
+    problem: str = ""
+    """Why it is not what its name says; empty where it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """One blob that is not as it should be."""
+
+    kind: Literal["damaged", "missing", "size"]
+    """`size`: the blob is what its name says, but a manifest promises another size."""
+    blob: Descriptor
+    """As a manifest describes it, or as it lies there where none does."""
+    problem: str
+    models: tuple[str, ...]
+    """The names that need it."""
+
+    def __str__(self) -> str:
+        needed = ", needed by " + ", ".join(self.models) if self.models else ", no model needs it"
+        return f"{self.blob.digest} {self.problem}{needed}"
+
+
+def judge(
+    manifests: Mapping[str, Manifest], conditions: Mapping[Digest, Condition]
+) -> list[Trouble]:
+    """Return what is wrong with the blobs of *manifests*, and with any other that was examined."""
+    needs: dict[tuple[Digest, int], dict[str, Descriptor]] = {}
+    for name, manifest in manifests.items():
+        for blob in manifest.blobs:
+            needs.setdefault((blob.digest, blob.size), {})[name] = blob
+    found: list[Trouble] = []
+    for (digest, _), users in needs.items():
+        trouble = _trouble(next(iter(users.values())), conditions.get(digest), tuple(users))
+        if trouble is not None:
+            found.append(trouble)
+    needed = {digest for digest, _ in needs}
+    for digest, condition in conditions.items():
+        if condition.problem and digest not in needed:
+            blob = Descriptor("", digest, condition.size)
+            found.append(Trouble("damaged", blob, condition.problem, ()))
+    return sorted(found, key=lambda trouble: trouble.blob.digest)
+
+
+def examine(
+    layout: Layout, blobs: Mapping[Digest, int], report: Report = silent
+) -> dict[Digest, Condition]:
+    """Hash the files *blobs* (with their sizes), as many at a time as there are cores."""
+    counter = _Counter(sum(blobs.values()), report)
+    largest_first = sorted(blobs, key=lambda digest: (-blobs[digest], digest))
+    workers = max(1, min(os.cpu_count() or 1, 32))
+    with ThreadPoolExecutor(workers, "fsck") as pool:
+        try:
+            found = pool.map(lambda d: condition_of(layout.blob(d), d, counter), largest_first)
+            conditions = dict(zip(largest_first, found, strict=True))
+        except BaseException:
+            counter.stopped.set()
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    counter.end()
+    return conditions
+
+
+def condition_of(path: Path, digest: Digest, counter: _Counter | None = None) -> Condition:
+    """Hash the file *path*, which should be *digest*."""
+    seen, size, untold = hashlib.sha256(), 0, 0
+    block = bytearray(limits.BLOCK)
+    view = memoryview(block)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while count := file.readinto(block):
+                seen.update(view[:count])
+                size += count
+                untold += count
+                if counter is not None and untold >= _TELL_EVERY:
+                    counter.advance(untold)
+                    untold = 0
+    except OSError as error:
+        return Condition(size, f"cannot be read: {error.strerror}")
+    if counter is not None:
+        counter.advance(untold)
+    if seen.hexdigest() == digest.hex:
+        return Condition(size)
+    return Condition(size, f"is damaged: its bytes have the digest sha256:{seen.hexdigest()[:12]}…")
+
+
+def _trouble(
+    blob: Descriptor, condition: Condition | None, models: tuple[str, ...]
+) -> Trouble | None:
+    if condition is None:
+        return Trouble("missing", blob, "is missing", models)
+    if condition.problem:
+        return Trouble("damaged", blob, condition.problem, models)
+    if condition.size != blob.size:
+        problem = f"has {condition.size:,} bytes, but the manifest says {blob.size:,}"
+        return Trouble("size", blob, problem, models)
+    return None
+
+
+class _StoppedError(ModelPackError):
+    """Another file failed, or the user gave up; whoever waits hears of that instead."""
+
+
+class _Counter:
+    """The bytes that all threads together have hashed."""
+
+    def __init__(self, total: int, report: Report) -> None:
+        self._total = total
+        self._report = report
+        self._done = 0
+        self._lock = threading.Lock()
+        self.stopped = threading.Event()
+
+    def advance(self, count: int) -> None:
+        """Count *count* bytes more."""
+        if self.stopped.is_set():
+            raise _StoppedError("the check was ended")
+        with self._lock:
+            self._done += count
+            self._say()
+
+    def end(self) -> None:
+        """Say that there is no more to come."""
+        self._say(done=True)
+
+    def _say(self, *, done: bool = False) -> None:
+        self._report(
+            Event(
+                action="hash",
+                item="blobs",
+                total=self._total,
+                completed=self._total if done else min(self._done, self._total),
+                done=done,
+            )
+        )

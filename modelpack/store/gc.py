@@ -1,0 +1,110 @@
+"""The collector: removes blobs that no name needs, and what killed builds and pulls left.
+
+What goes is decided by functions of values; `collect` looks, decides and acts while it has the
+store for itself.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from modelpack.errors import StoreError
+from modelpack.oci.digest import Digest
+from modelpack.oci.manifest import Manifest
+from modelpack.store import locks
+from modelpack.store.blobs import store_errors
+from modelpack.store.paths import Layout
+from modelpack.store.survey import Leftover, Unreadable, empty_folders, leftovers, survey
+
+RESUMABLE_S = 7 * 86_400
+"""How long a download that can be resumed is kept, in seconds."""
+TEMPORARY_S = 3_600
+"""How long any other unfinished file is kept, in seconds."""
+_RESUMABLE = (".part", ".json")
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, or would be."""
+
+    blobs: dict[Digest, int]
+    """Blobs that no name needs, with their sizes."""
+    leftovers: tuple[Leftover, ...]
+    folders: tuple[Path, ...]
+    """Folders that held no name."""
+    unreadable: tuple[Unreadable, ...]
+    """Names that cannot be read; where there is one, every blob stays."""
+
+    @property
+    def freed(self) -> int:
+        """Bytes of the blobs and leftovers."""
+        return sum(self.blobs.values()) + sum(file.size for file in self.leftovers)
+
+
+def unneeded(blobs: Mapping[Digest, int], manifests: Iterable[Manifest]) -> dict[Digest, int]:
+    """Return those of *blobs* that none of *manifests* needs."""
+    marked = {blob.digest for manifest in manifests for blob in manifest.blobs}
+    return {digest: size for digest, size in blobs.items() if digest not in marked}
+
+
+def stale(files: Sequence[Leftover], now: float) -> list[Leftover]:
+    """Return those of *files* that nobody will finish, at the time *now*.
+
+    A partial file and its journal are one: they go when the younger of them is a week old, and
+    neither is locked.
+    """
+    together: defaultdict[tuple[float, str], list[Leftover]] = defaultdict(list)
+    for file in files:
+        name = file.path.stem if _is_resumable(file) else file.path.name
+        together[RESUMABLE_S if _is_resumable(file) else TEMPORARY_S, name].append(file)
+    doomed: list[Leftover] = []
+    for (keep, _), group in together.items():
+        youngest = max(file.modified for file in group)
+        if now - youngest > keep and not any(file.held for file in group):
+            doomed += group
+    return doomed
+
+
+def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
+    """Remove what nobody needs at the time *now*, or with *dry_run* only tell.
+
+    Raises:
+        StoreError: somebody is building, pulling or pushing, or the store is read-only.
+    """
+    if not layout.root.is_dir():
+        return Pruned({}, (), (), ())
+    with locks.exclusive(layout.lock) as alone:
+        if not alone:
+            raise StoreError(
+                f"the store {layout.root} is in use: something is built, pulled or pushed",
+                hint="prune again when that is done",
+            )
+        found = survey(layout)
+        pruned = Pruned(
+            {} if found.unreadable else unneeded(found.blobs, found.manifests.values()),
+            tuple(stale(leftovers(layout), now)),
+            tuple(empty_folders(layout)),
+            found.unreadable,
+        )
+        if not dry_run:
+            _remove(layout, pruned)
+    return pruned
+
+
+def _remove(layout: Layout, pruned: Pruned) -> None:
+    with store_errors(layout):
+        for digest in pruned.blobs:
+            layout.blob(digest).unlink(missing_ok=True)
+        for file in pruned.leftovers:
+            file.path.unlink(missing_ok=True)
+    for folder in pruned.folders:
+        with suppress(OSError):  # a name has come meanwhile
+            folder.rmdir()
+
+
+def _is_resumable(file: Leftover) -> bool:
+    return file.path.name.startswith("sha256-") and file.path.suffix in _RESUMABLE

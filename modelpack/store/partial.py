@@ -1,0 +1,240 @@
+"""A big blob on its way in: one file, filled in any order, and a journal beside it.
+
+::
+
+    <models>/ingest/sha256-<64 hex>.part    all of the blob's room, locked by whoever fills it
+    <models>/ingest/sha256-<64 hex>.json    how much of each part is there
+
+A thread hashes behind the writers, reading the page cache, and dirty pages are sent to disk on
+the way. What the journal claims is not trusted: the digest of the whole file decides.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.content.disk import reserve
+from modelpack.content.ranges import Ledger, Span, decode_journal, encode_journal
+from modelpack.errors import StoreError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.store.blobs import ScratchFile, store_errors
+from modelpack.store.paths import Layout
+
+_POLL_S = 0.05
+
+
+@contextmanager
+def partial_file(
+    layout: Layout, blob: Descriptor, is_there: Callable[[], bool], waiting: Callable[[], None]
+) -> Iterator[PartialFile | None]:
+    """Lock the partial file of *blob*; gives None if another process brings the blob meanwhile.
+
+    What is there at the end is kept, unless that is nothing.
+    """
+    path = layout.ingest / f"sha256-{blob.digest.hex}.part"
+    with store_errors(layout):
+        layout.ingest.mkdir(parents=True, exist_ok=True)
+        layout.blobs.mkdir(parents=True, exist_ok=True)
+        descriptor = _locked(path, waiting)
+    try:
+        partial = PartialFile(layout, blob, path, descriptor)
+        try:
+            yield None if is_there() else partial
+        finally:
+            partial.close()
+    finally:
+        os.close(descriptor)
+
+
+def _locked(path: Path, waiting: Callable[[], None]) -> int:
+    """Return *path* opened, and locked under this very name."""
+    while True:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            while not _lock(descriptor):
+                waiting()
+                time.sleep(_POLL_S)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), path.lstat()):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it has become a blob, or was removed
+
+
+def _lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+class PartialFile:
+    """The partial file of one blob; see `modelpack.content.base.Partial`."""
+
+    def __init__(self, layout: Layout, blob: Descriptor, path: Path, descriptor: int) -> None:
+        self._layout = layout
+        self._blob = blob
+        self._path = path
+        self._journal = path.with_suffix(".json")
+        self._file = descriptor
+        self._changed = threading.Condition()
+        self._writing = threading.Lock()
+        self._part = 0
+        self._done: list[int] = []
+        self._first = 0
+        self._prefix = 0
+        self._dirty = 0
+        self._written_at = time.monotonic()
+        self._given_up = False
+        self._begun = False
+        self._committed = False
+        self._behind: Future[str] | None = None
+        self._flushes: list[Future[None]] = []
+        self._threads = ThreadPoolExecutor(2, "partial")
+
+    def begin(self) -> Ledger:
+        """Make room for the blob and return what an earlier attempt left of it."""
+        self._begun = True
+        with store_errors(self._layout):
+            ledger = self._read_journal() or Ledger.empty(self._blob.size)
+            self._check_room()
+            reserve(self._file, self._blob.size)
+            os.ftruncate(self._file, self._blob.size)
+        self._part = ledger.part
+        self._done = list(ledger.done)
+        self._first, self._prefix = ledger.prefix()
+        self._given_up = False
+        self._write_journal()
+        self._behind = self._threads.submit(self._hash)
+        return ledger
+
+    def write(self, span: Span, data: bytes) -> None:
+        """Put *data* at the beginning of *span*."""
+        with store_errors(self._layout):
+            done = os.pwrite(self._file, data, span.start)
+            while done < len(data):
+                done += os.pwrite(self._file, data[done:], span.start + done)
+
+    def add(self, span: Span, count: int) -> None:
+        """Say that the first *count* bytes of *span* were written."""
+        with self._changed:
+            self._done[span.part] += count
+            if span.part == self._first:
+                self._first, self._prefix = self._ledger().prefix(self._first)
+                self._changed.notify_all()
+            self._dirty += count
+            flush = self._dirty >= limits.FLUSH_EVERY
+            self._dirty = 0 if flush else self._dirty
+        if flush:
+            self._flushes.append(self._threads.submit(os.fdatasync, self._file))
+        full = span.start + count == min((span.part + 1) * self._part, self._blob.size)
+        if full or time.monotonic() - self._written_at >= limits.JOURNAL_EVERY_S:
+            self._write_journal()
+
+    def commit(self) -> bool:
+        """Make the blob visible if all its bytes are there and are the right ones."""
+        behind, self._behind = self._behind, None
+        self._flushes.append(self._threads.submit(os.fdatasync, self._file))
+        with store_errors(self._layout):
+            if behind is None or behind.result() != self._blob.digest.hex:
+                return False
+            for flush in self._flushes:
+                flush.result()
+        ScratchFile(self._path, self._layout).commit(self._blob.digest)
+        self._committed = True
+        return True
+
+    def clear(self) -> None:
+        """Forget all bytes: what is there is wrong, or cannot be gone on with."""
+        self._stop()
+        self._done = []
+        self._begun = False
+        with store_errors(self._layout):
+            self._journal.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Leave what can be gone on with, and nothing else."""
+        self._stop()
+        self._threads.shutdown(cancel_futures=True)
+        with suppress(OSError, StoreError):  # a full disk has said so before
+            if self._committed or not self._is_useful():
+                self._journal.unlink(missing_ok=True)
+                if not self._committed:
+                    self._path.unlink(missing_ok=True)
+            elif self._done:
+                self._write_journal()
+
+    def _is_useful(self) -> bool:
+        if not self._begun:
+            return False
+        return any(self._done) or (not self._done and self._journal.exists())
+
+    def _stop(self) -> None:
+        with self._changed:
+            self._given_up = True
+            self._changed.notify_all()
+        if self._behind is not None:
+            self._behind.exception()
+            self._behind = None
+
+    def _ledger(self) -> Ledger:
+        return Ledger(self._blob.size, self._part, tuple(self._done))
+
+    def _check_room(self) -> None:
+        needed = self._blob.size - os.fstat(self._file).st_blocks * 512
+        free = shutil.disk_usage(self._layout.ingest).free
+        if needed > free:
+            raise StoreError(
+                f"the store {self._layout.root} has room for {free:,} bytes, but "
+                f"{needed:,} of {self._blob.digest} are missing",
+                hint="free some space, or set MODELPACK_MODELS to another disk",
+            )
+
+    def _read_journal(self) -> Ledger | None:
+        if os.fstat(self._file).st_size != self._blob.size:
+            return None
+        try:
+            with self._journal.open("rb") as file:
+                raw = file.read(limits.JOURNAL + 1)
+        except FileNotFoundError:
+            return None
+        return decode_journal(raw, self._blob.digest, self._blob.size)
+
+    def _write_journal(self) -> None:
+        aside = self._journal.with_suffix(".json.new")
+        with self._writing, store_errors(self._layout):
+            self._written_at = time.monotonic()
+            aside.write_bytes(encode_journal(self._ledger(), self._blob.digest))
+            aside.replace(self._journal)
+
+    def _hash(self) -> str:
+        digest = hashlib.sha256()
+        view = memoryview(bytearray(limits.BLOCK))
+        at = 0
+        while at < self._blob.size and (ready := self._beyond(at)):
+            while at < ready and not self._given_up:
+                count = os.preadv(self._file, [view[: ready - at]], at)
+                if not count:
+                    return ""  # somebody cut the file
+                digest.update(view[:count])
+                at += count
+        return digest.hexdigest()
+
+    def _beyond(self, at: int) -> int:
+        """Wait until more than *at* bytes are there without a gap; 0 when nobody goes on."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._prefix > at or self._given_up)
+            return 0 if self._given_up else self._prefix

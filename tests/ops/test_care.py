@@ -1,0 +1,208 @@
+"""Check, repair and measure stores with real models in them."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.models import MODELFILE, context_at
+from fakes.registry import FakeRegistry
+from support.ggufs import write_model
+from support.models import LAYERED, add_blob, assert_sound, blob_names, make, opened
+
+from modelpack.errors import IntegrityError, NotFoundError, StoreError
+from modelpack.formats.artifact import Role
+from modelpack.ops.care import fsck, prune, usage
+from modelpack.ops.models import copy_name, remove
+from modelpack.ops.pull import pull
+from modelpack.ops.push import push
+
+
+@pytest.fixture
+def context(tmp_path):
+    return context_at(tmp_path)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    write_model(tmp_path / "weights.gguf")
+    return tmp_path
+
+
+@pytest.fixture
+def registry():
+    with FakeRegistry() as registry:
+        yield registry
+
+
+@pytest.fixture
+def pulled(context, folder, registry):
+    """The name of a layered model that came from a registry."""
+    name = f"{registry.host}/team/tiny:v1"
+    make(context, MODELFILE, folder, "tiny", cut=LAYERED)
+    push(context, "tiny", name)
+    remove(context, ["tiny"])
+    pull(context, name)
+    registry.seen.clear()
+    return name
+
+
+def damage(context, name, number=0):
+    """Change one byte of a blob, and return its digest."""
+    blob = opened(context, name).artifact.of(Role.MODEL)[number].blob
+    path = context.store.path(blob.digest)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+    return blob.digest
+
+
+def test_a_store_that_was_built_is_sound(context, folder):
+    make(context, MODELFILE, folder, "tiny", cut=LAYERED)
+    checkup = fsck(context)
+    checkup.require_sound()
+    assert checkup.blobs == len(blob_names(context.store.layout.root))
+    assert checkup.size == sum(p.stat().st_size for p in context.store.layout.blobs.iterdir())
+    assert (checkup.unreferenced, checkup.foreign, checkup.troubles) == ({}, (), ())
+
+
+def test_an_empty_store_is_sound_and_is_not_created(context):
+    fsck(context).require_sound()
+    assert usage(context)[0].total == 0
+    assert not context.store.layout.manifests.exists()
+
+
+def test_a_damaged_blob_is_named_with_the_models_that_need_it(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    copy_name(context, "tiny", "other")
+    digest = damage(context, "tiny")
+    checkup = fsck(context)
+    (trouble,) = checkup.troubles
+    assert (trouble.kind, trouble.blob.digest) == ("damaged", digest)
+    assert sorted(trouble.models) == ["other:latest", "tiny:latest"]
+    with pytest.raises(IntegrityError, match=r"1 place: other:latest, tiny:latest"):
+        checkup.require_sound()
+    assert context.store.path(digest).exists()
+
+
+def test_a_check_of_some_models_looks_at_their_blobs_only(context, folder):
+    make(context, MODELFILE, folder, "tiny", cut=LAYERED)
+    make(context, "FROM weights.gguf\nSYSTEM x", folder, "other")
+    add_blob(context.store, b"stray")
+    damage(context, "other")
+    checkup = fsck(context, ["tiny"])
+    checkup.require_sound()
+    assert checkup.blobs == len(set(context.find("tiny").manifest.blobs))
+    assert (checkup.unreferenced, checkup.foreign) == ({}, ())
+    assert [trouble.models for trouble in fsck(context, ["other"]).troubles] == [("other:latest",)]
+    with pytest.raises(NotFoundError):
+        fsck(context, ["nothing"])
+
+
+def test_a_damaged_manifest_is_damage(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    make(context, MODELFILE, folder, "other")
+    path = context.store.layout.manifest(context.parse("tiny"))
+    path.write_text("{")
+    for texts in ((), ("tiny",)):
+        checkup = fsck(context, texts)
+        assert [item.name for item in checkup.unreadable] == ["tiny:latest"]
+        with pytest.raises(IntegrityError, match="tiny:latest"):
+            checkup.require_sound()
+    fsck(context, ["other"]).require_sound()
+
+
+def test_foreign_files_and_blobs_that_nobody_needs_are_told_but_are_no_damage(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    stray = add_blob(context.store, b"stray")
+    foreign = context.store.layout.manifests / ".DS_Store"
+    foreign.write_text("")
+    checkup = fsck(context)
+    checkup.require_sound()
+    assert checkup.unreferenced == {stray.digest: 5}
+    assert checkup.foreign == (foreign,)
+
+
+def test_a_store_that_nobody_can_lock_can_be_checked_but_not_repaired(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    context.store.layout.lock.unlink()
+    context.store.layout.lock.mkdir()
+    fsck(context).require_sound()
+    with pytest.raises(StoreError):
+        fsck(context, repair=True)
+
+
+def test_a_repair_fetches_what_is_damaged_or_missing_and_nothing_else(context, registry, pulled):
+    copy_name(context, pulled, "a-local-name")
+    damaged, missing = damage(context, pulled, 1), opened(context, pulled).manifest.config.digest
+    context.store.path(missing).unlink()
+    events = []
+    checkup = fsck(context, repair=True, report=events.append)
+    checkup.require_sound()
+    assert {blob.digest for blob in checkup.repaired} == {damaged, missing}
+    assert {blob.origin for blob in checkup.repaired} == {registry.host}
+    asked = {seen.path.rpartition("/")[2] for seen in registry.asked("GET", "/blobs/")}
+    assert asked == {str(damaged), str(missing)}
+    assert {event.item for event in events if event.action == "pull"} == asked
+    assert_sound(context.store.layout.root)
+    assert fsck(context).repaired == ()
+
+
+def test_a_repair_does_not_take_wrong_bytes(context, registry, pulled):
+    digest = damage(context, pulled)
+    registry.blobs[str(digest)] = bytes(len(registry.blobs[str(digest)]))
+    checkup = fsck(context, repair=True)
+    (trouble,) = checkup.troubles
+    assert "sent" in trouble.problem
+    assert not context.store.path(digest).exists()
+    with pytest.raises(IntegrityError, match=pulled):
+        checkup.require_sound()
+
+
+def test_after_a_failed_repair_a_pull_brings_what_is_missing(context, registry, pulled):
+    digest = damage(context, pulled)
+    kept = registry.blobs.pop(str(digest))
+    assert fsck(context, repair=True).troubles
+    registry.blobs[str(digest)] = kept
+    pull(context, pulled)
+    fsck(context).require_sound()
+
+
+def test_a_repair_says_what_no_registry_has(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    digest = damage(context, "tiny")
+    (trouble,) = fsck(context, repair=True).troubles
+    assert "no model that needs it has a registry" in trouble.problem
+    assert not context.store.path(digest).exists()
+    assert [t.kind for t in fsck(context).troubles] == ["missing"]
+
+
+def test_a_repair_removes_damaged_blobs_that_nobody_needs(context):
+    path = context.store.path(add_blob(context.store, b"stray").digest)
+    path.write_bytes(b"other")
+    checkup = fsck(context, repair=True)
+    checkup.require_sound()
+    assert [blob.origin for blob in checkup.repaired] == [""]
+    assert not path.exists()
+
+
+def test_unique_bytes_are_what_removing_frees(context, folder):
+    make(context, MODELFILE, folder, "tiny", cut=LAYERED)
+    make(context, "FROM weights.gguf\nSYSTEM " + "x" * 5_000, folder, "other", cut=LAYERED)
+    for name in ("tiny", "other"):
+        (cost,) = usage(context, [name])[0].models
+        assert cost.size == context.find(name).manifest.size
+        if name == "tiny":
+            assert cost.shared > 0
+        before = usage(context)[0].total
+        assert remove(context, [name])[1] == cost.unique
+        assert usage(context)[0].total == before - cost.unique
+    assert usage(context)[0].total == 0
+
+
+def test_a_prune_frees_what_usage_calls_unneeded(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    context.store.layout.manifest(context.parse("tiny")).unlink()
+    unneeded = usage(context)[0].unneeded
+    assert unneeded > 0
+    assert prune(context, dry_run=True).freed == unneeded
+    assert prune(context).freed == unneeded
+    assert usage(context)[0].total == 0
