@@ -10,15 +10,16 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 from modelpack import limits
-from modelpack.content.base import Advance, Readable, Sent
+from modelpack.content.base import Advance, Readable
+from modelpack.content.disk import replacing
 from modelpack.content.layout_index import (
     BLOBS,
     INDEX,
@@ -100,16 +101,12 @@ class FolderLayout(LayoutSource):
 
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Store *body* as *blob*, verified before it becomes visible."""
-        origin = body.origin if isinstance(body, Sent) else "the source"
-        reader = VerifyingReader(body, blob, origin)
-
-        def fill(file: BinaryIO) -> None:
+        reader = VerifyingReader(body, blob)
+        with _placing(self.root, blob_name(blob.digest)) as file:
             while block := reader.read(limits.BLOCK):
                 with _write_errors(self.root):
                     file.write(block)
                 advance(len(block))
-
-        _place(self.root, blob_name(blob.digest), fill)
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*, all of whose blobs must be here."""
@@ -137,40 +134,18 @@ class FolderLayout(LayoutSource):
 
 
 def _write(root: Path, name: str, data: bytes) -> None:
-    def fill(file: BinaryIO) -> None:
-        with _write_errors(root):
-            file.write(data)
-
-    _place(root, name, fill)
+    with _placing(root, name) as file, _write_errors(root):
+        file.write(data)
 
 
-def _place(root: Path, name: str, fill: Callable[[BinaryIO], None]) -> None:
-    """Let *fill* write the file *name*, which appears when it is complete and durable."""
+@contextmanager
+def _placing(root: Path, name: str) -> Iterator[BinaryIO]:
+    """Yield the file *name*, which appears when it is complete and durable."""
     final = root / name
     with _write_errors(root):
         final.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(prefix=".ingest-", dir=root)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            fill(file)
-            with _write_errors(root):
-                file.flush()
-                os.fchmod(file.fileno(), 0o644)
-                os.fsync(file.fileno())
-        with _write_errors(root):
-            Path(temporary).replace(final)
-            _sync(final.parent)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with replacing(final, aside=root, errors=partial(_write_errors, root)) as file:
+        yield file
 
 
 @contextmanager

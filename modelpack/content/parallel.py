@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from typing import TypeAlias
 
 from modelpack import limits
-from modelpack.content.base import Advance, Partial, RangeSource, Readable, Sent
+from modelpack.content.base import Advance, Partial, RangeSource, Readable
 from modelpack.content.ranges import Ledger, Span
+from modelpack.content.verify import origin_of
 from modelpack.errors import IntegrityError
 from modelpack.oci.descriptor import Descriptor
 
@@ -58,9 +59,8 @@ class RangedFetch:
             if self._partial.commit():
                 return True
         self._partial.clear()
-        origin = self._source.origin if isinstance(self._source, Sent) else "the source"
         raise IntegrityError(
-            f"{origin} sent other bytes than {self._blob.digest} promises",
+            f"{origin_of(self._source)} sent other bytes than {self._blob.digest} promises",
             hint="try again; if it stays so, the copy there is damaged",
         )
 

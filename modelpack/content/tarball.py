@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Self
 
 from modelpack import limits
-from modelpack.content.base import Advance, Readable, Sent
+from modelpack.content.base import Advance, Readable
 from modelpack.content.layout_index import (
     BLOBS,
     INDEX,
@@ -136,8 +136,7 @@ class TarWriter:
 
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Write *body* as *blob*; a tar in which it is something else is never finished."""
-        origin = body.origin if isinstance(body, Sent) else "the source"
-        reader = VerifyingReader(body, blob, origin)
+        reader = VerifyingReader(body, blob)
         with self._lock:
             self._header(blob_name(blob.digest), blob.size)
             while block := reader.read(limits.BLOCK):

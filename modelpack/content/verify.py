@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 
 from modelpack import limits
-from modelpack.content.base import Readable
+from modelpack.content.base import Readable, Sent
 from modelpack.errors import IntegrityError, LimitError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
@@ -20,10 +20,10 @@ class VerifyingReader:
     The bytes handed out before the end are not trusted: commit only after `read` returned empty.
     """
 
-    def __init__(self, body: Readable, expected: Descriptor, origin: str) -> None:
+    def __init__(self, body: Readable, expected: Descriptor, origin: str = "") -> None:
         self._body = body
         self._expected = expected
-        self._origin = origin
+        self._origin = origin or origin_of(body)
         self._hash = hashlib.sha256()
         self._seen = 0
 
@@ -51,6 +51,11 @@ class VerifyingReader:
             f"{self._origin} sent {got} for {self._expected.digest}",
             hint="try again; if it stays so, the copy there is damaged",
         )
+
+
+def origin_of(source: object) -> str:
+    """Return who *source* says it is, for errors."""
+    return source.origin if isinstance(source, Sent) else "the source"
 
 
 def read_blob(body: Readable, expected: Descriptor, *, limit: int, origin: str) -> bytes:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -11,17 +9,19 @@ from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
 from modelpack.content.base import Sink
+from modelpack.content.disk import replacing
 from modelpack.content.layout import FolderLayout
 from modelpack.content.layout_source import LayoutSource
 from modelpack.content.referrers import Referring, copy_with_referrers
 from modelpack.content.tarball import TarLayout, TarWriter
 from modelpack.content.transfer import CopyOptions, copy
-from modelpack.errors import InputError, NotFoundError, StoreError
+from modelpack.errors import InputError, NotFoundError
 from modelpack.formats.detect import detect
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
+from modelpack.ops.export import writing
 from modelpack.progress import Event, Report, silent
 
 Moved: TypeAlias = list[tuple[Reference, Manifest]]
@@ -156,20 +156,5 @@ def _replacing(target: Path) -> Iterator[BinaryIO]:
     """Yield a file that becomes *target* when it is complete and durable."""
     if target.is_dir():
         raise InputError(f"{target} is a folder", hint=f"a name without {_TAR} is for folders")
-    try:
-        descriptor, temporary = tempfile.mkstemp(prefix=".ingest-", dir=target.parent)
-    except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror}") from None
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            try:
-                file.flush()
-                os.fchmod(descriptor, 0o644)
-                os.fsync(descriptor)
-                Path(temporary).replace(target)
-            except OSError as error:
-                raise StoreError(f"cannot write {target}: {error.strerror}") from None
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(target, errors=lambda: writing(target)) as file:
+        yield file

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from modelpack import limits
 from modelpack.builder.execute import SOURCE_DIGEST
+from modelpack.content.disk import replacing, write_all
 from modelpack.errors import GgufError, InputError, IntegrityError, NotFoundError, StoreError
 from modelpack.formats.artifact import Layer, Role
 from modelpack.gguf.join import Joined, plan_join
@@ -61,8 +61,8 @@ def export(
         joined = _plan(paths)
         wanted = Digest.parse(source) if source else None
         blocks = _joined_blocks(joined, paths)
-        with _aside(target) as descriptor:
-            return [_write(descriptor, target, blocks, joined.size, wanted, report)]
+        with _aside(target) as file:
+            return [_write(file, target, blocks, joined.size, wanted, report)]
     stem = target.name.removesuffix(".gguf")
     names = (
         [target]
@@ -72,10 +72,10 @@ def export(
     written: list[Exported] = []
     with ExitStack() as asides:  # all files of a set appear, or none
         for name, path, layer in zip(names, paths, layers, strict=True):
-            descriptor = asides.enter_context(_aside(name))
+            file = asides.enter_context(_aside(name))
             size, wanted = layer.blob.size, layer.blob.digest
             blocks = _file_blocks(path, 0, size)
-            written.append(_write(descriptor, name, blocks, size, wanted, report))
+            written.append(_write(file, name, blocks, size, wanted, report))
     return written
 
 
@@ -97,7 +97,7 @@ def _check_blobs(layers: Sequence[Layer], paths: Sequence[Path]) -> None:
 
 
 def _write(
-    descriptor: int,
+    file: BinaryIO,
     target: Path,
     blocks: Iterator[memoryview],
     size: int,
@@ -109,9 +109,7 @@ def _write(
     for block in blocks:
         seen.update(block)
         done += len(block)
-        view = block
-        while view:
-            view = view[os.write(descriptor, view) :]
+        write_all(file.fileno(), block)
         report(Event(action="export", item=target.name, total=size, completed=done))
     digest = Digest(seen.hexdigest())
     if done != size or (wanted is not None and digest != wanted):
@@ -123,23 +121,19 @@ def _write(
 
 
 @contextmanager
-def _aside(target: Path) -> Iterator[int]:
+def _aside(target: Path) -> Iterator[BinaryIO]:
     """Write beside *target*, and move it there only if all went well."""
+    with writing(target), replacing(target) as file:
+        yield file
+
+
+@contextmanager
+def writing(target: Path) -> Iterator[None]:
+    """Turn what the file system says about the file *target* into a `StoreError`."""
     try:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+        yield
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from None
-    temporary = Path(name)
-    try:
-        yield descriptor
-        os.fchmod(descriptor, 0o644)
-        os.fsync(descriptor)
-        temporary.replace(target)
-    except OSError as error:
-        raise StoreError(f"cannot write {target}: {error.strerror}") from None
-    finally:
-        os.close(descriptor)
-        temporary.unlink(missing_ok=True)
 
 
 def _joined_blocks(joined: Joined, paths: Sequence[Path]) -> Iterator[memoryview]:

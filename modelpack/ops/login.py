@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from modelpack.errors import InputError
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
 from modelpack.registry.credentials import Credential, Credentials
 from modelpack.registry.repository import Repository
-from modelpack.registry.session import Connection
 
 
 def login(context: Context, registry: str, username: str, password: str) -> str:
@@ -19,11 +20,7 @@ def login(context: Context, registry: str, username: str, password: str) -> str:
     """
     host = _host(registry)
     credential = Credential(username, password)
-    connection = Connection(
-        credentials=_Just(credential),
-        insecure=context.network.insecure,
-        ca_file=context.network.ca_file,
-    )
+    connection = replace(context.connection(), credentials=_Just(credential))
     with Repository(Reference(host, "", ""), connection) as repository:
         repository.ping()
     return Credentials(context.settings.environment).save(host, credential)

@@ -12,13 +12,12 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelpack import limits
+from modelpack.content.disk import replacing
 from modelpack.errors import InputError
 from modelpack.registry.helpers import ask_helper, erase_with_helper, store_with_helper
 
@@ -179,16 +178,7 @@ def _write(path: Path, config: Mapping[str, object]) -> None:
     target = path.resolve()  # people link their configuration from elsewhere
     try:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        descriptor, temporary = tempfile.mkstemp(dir=target.parent)
-        try:
-            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(config, file, indent="\t")
-                file.write("\n")
-                file.flush()
-                os.fsync(file.fileno())
-            Path(temporary).replace(target)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with replacing(target, mode=0o600) as file:
+            file.write(json.dumps(config, indent="\t").encode() + b"\n")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

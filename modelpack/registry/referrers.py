@@ -38,20 +38,8 @@ class ReferringRepository(Repository):
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*, and its subject know of it."""
-        if manifest.subject is None:
-            super().name(reference, manifest)
-            return
-        ask = Ask(
-            "PUT",
-            self._session.url(f"manifests/{reference.tag or manifest.digest}"),
-            f"the manifest of {reference}",
-            push=True,
-            headers={"Content-Type": manifest.media_type},
-            body=manifest.raw,
-        )
-        with self._session.request(ask, _CREATED, _OK, _ACCEPTED) as response:
-            known = response.headers.get("OCI-Subject")
-        if not known:
+        known = self._put_manifest(reference, manifest)
+        if manifest.subject is not None and not known:
             self._add_to_fallback(manifest, manifest.subject.digest)
 
     def referrers(self, subject: Digest, artifact_type: str = "") -> tuple[Descriptor, ...]:

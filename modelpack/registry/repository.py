@@ -63,6 +63,10 @@ class Repository:
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*, all of whose blobs are there."""
+        self._put_manifest(reference, manifest)
+
+    def _put_manifest(self, reference: Reference, manifest: Manifest) -> str:
+        """Send *manifest*; return what the registry says of its subject, if anything."""
         ask = Ask(
             "PUT",
             self._session.url(f"manifests/{reference.tag or manifest.digest}"),
@@ -71,8 +75,8 @@ class Repository:
             headers={"Content-Type": manifest.media_type},
             body=manifest.raw,
         )
-        with self._session.request(ask, _CREATED, _OK, _ACCEPTED):
-            pass
+        with self._session.request(ask, _CREATED, _OK, _ACCEPTED) as response:
+            return str(response.headers.get("OCI-Subject", ""))
 
     def has(self, blob: Descriptor) -> bool:
         """Tell whether *blob* is there already."""

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack import limits
-from modelpack.content.base import Advance, Readable, Sent
+from modelpack.content.base import Advance, Readable
+from modelpack.content.disk import sync_folder, write_all
 from modelpack.content.verify import VerifyingReader
 from modelpack.errors import NotFoundError, StoreError
 from modelpack.oci.descriptor import Descriptor
@@ -77,15 +78,11 @@ class Blobs:
 
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Store *body* as *blob*, verified before it becomes visible."""
-        reader = VerifyingReader(
-            body, blob, body.origin if isinstance(body, Sent) else "the source"
-        )
+        reader = VerifyingReader(body, blob)
         with self.scratch() as scratch:
             with scratch.path.open("r+b", buffering=0) as file:
                 while block := reader.read(limits.BLOCK):
-                    view = memoryview(block)
-                    while view:
-                        view = view[file.write(view) :]
+                    write_all(file.fileno(), block)
                     advance(len(block))
             scratch.commit(blob.digest)
 
@@ -129,12 +126,3 @@ def store_errors(layout: Layout) -> Iterator[None]:
             f"cannot write to the store {layout.root}: {error.strerror or error}",
             hint="set MODELPACK_MODELS to a folder you may write to",
         ) from None
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in *folder* durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -7,18 +7,18 @@ A file that is not one of ours is reported and hides no other model.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modelpack import limits
+from modelpack.content.disk import replacing
 from modelpack.errors import ModelPackError, NotFoundError, StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest, total_size
 from modelpack.oci.reference import Reference
-from modelpack.store.blobs import store_errors, sync_folder
+from modelpack.store.blobs import store_errors
 from modelpack.store.paths import Layout
 
 
@@ -71,18 +71,8 @@ class Names:
             if path.is_dir():
                 raise _in_the_way(path)
             self.layout.ingest.mkdir(parents=True, exist_ok=True)
-            descriptor, temporary = tempfile.mkstemp(dir=self.layout.ingest)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(manifest.raw)
-                    file.flush()
-                    os.fchmod(file.fileno(), 0o644)
-                    os.fsync(file.fileno())
-                Path(temporary).replace(path)
-            except BaseException:
-                Path(temporary).unlink(missing_ok=True)
-                raise
-            sync_folder(path.parent)
+            with replacing(path, aside=self.layout.ingest) as file:
+                file.write(manifest.raw)
 
     def remove(self, reference: Reference) -> None:
         """Forget *reference*, and folders that are empty without it."""
