@@ -86,6 +86,8 @@ JOURNAL = 1 * MiB
 """The journal of a download that stopped."""
 JOURNAL_EVERY_S = 1.0
 """How often the journal of a download is written."""
+TELL_EVERY = MiB
+"""Bytes between two pieces of news, which cost more than hashing a block."""
 FLUSH_EVERY = 128 * MiB
 """Bytes that are written before they are sent to the disk."""
 

@@ -14,22 +14,19 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, ExitStack, suppress
-from dataclasses import dataclass
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 
 from modelpack import limits
 from modelpack.content.base import Advance, BlobFiles, Scratch
-from modelpack.content.disk import reserve
+from modelpack.content.disk import reserve, write_all
 from modelpack.errors import InputError, NotFoundError
-from modelpack.gguf.split import Shard
+from modelpack.gguf.split import Piece, Shard
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 
 _FICLONE = 0x40049409
-_FLUSH_EVERY = 128 * limits.MiB
-_TELL_EVERY = limits.MiB
 _SHARD_BLOCK = 512 * limits.KiB
 """Where two threads hash at once, fewer and larger blocks cost less than leaving the cache."""
 _RESERVE_FROM = 16 * limits.MiB
@@ -62,7 +59,7 @@ def ingest_shards(
 
     *advance* counts the bytes of *source* twice: once for the shards, once for the whole.
     """
-    workers = max(2, min(os.cpu_count() or 2, 8))
+    workers = min(os.cpu_count() or 1, 8) + 1  # one more, or the last shard leaves a core idle
     with (
         _opened(source) as (origin, before),
         ThreadPoolExecutor(workers, "ingest") as pool,
@@ -77,8 +74,7 @@ def ingest_shards(
         for shard in shards:
             place = scratches.enter_context(files.scratch())
             places.append(place)
-            one = _ShardCopy(origin, advance, cancelled)
-            copies.append(pool.submit(one.run, place.path, shard))
+            copies.append(pool.submit(_copy_shard, origin, place.path, shard, advance, cancelled))
         try:
             blobs: list[Descriptor] = []
             done: list[Future[None]] = []
@@ -99,20 +95,17 @@ def ingest_shards(
         return blobs, digest
 
 
-class _opened(AbstractContextManager[tuple[int, os.stat_result]]):  # noqa: N801 - reads as a verb
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[int, os.stat_result]]:
     """Open a source file: its descriptor, and what it was at the beginning."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError as error:
-            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
-
-    def __enter__(self) -> tuple[int, os.stat_result]:
-        return self._descriptor, os.fstat(self._descriptor)
-
-    def __exit__(self, *_error: object) -> None:
-        os.close(self._descriptor)
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError as error:
+        raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+    try:
+        yield descriptor, os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _check_size(source: Path, size: int, shards: Sequence[Shard]) -> None:
@@ -163,12 +156,11 @@ def _hash(origin: int, advance: Advance, cancelled: threading.Event) -> Digest:
 def _copy_and_hash(origin: int, target: Path, size: int, advance: Advance) -> Digest:
     """Copy *size* bytes while a second thread hashes what was written."""
     written = _Written()
-    with ThreadPoolExecutor(2, "ingest") as pool:
+    with target.open("r+b", buffering=0) as file, ThreadPoolExecutor(2, "ingest") as pool:
         hashed = pool.submit(_hash_behind, target, size, written, advance)
         try:
-            with target.open("r+b", buffering=0) as file:
-                _reserve(file.fileno(), size)
-                _copy(origin, file.fileno(), size, written, pool)
+            _reserve(file.fileno(), size)
+            _copy(origin, file.fileno(), size, written, pool)
         except BaseException:
             written.fail()
             raise
@@ -190,7 +182,7 @@ class _Counted:
 
     def add(self, count: int) -> None:
         self._held += count
-        if self._held >= _TELL_EVERY:
+        if self._held >= limits.TELL_EVERY:
             self._tell(self._held)
             self._held = 0
 
@@ -237,20 +229,14 @@ def _hash_behind(target: Path, size: int, written: _Written, advance: Advance) -
 def _copy(
     origin: int, target: int, size: int, written: _Written, flusher: ThreadPoolExecutor
 ) -> None:
-    view = memoryview(bytearray(limits.BLOCK))
-    at = 0
     pending = 0
     with _Counted(written.add) as counted:
-        while at < size:
-            count = os.preadv(origin, [view[: size - at]], at)
-            if count == 0:
-                raise InputError("the source became shorter while it was read")
-            _write_all(target, view[:count])
-            at += count
-            pending += count
-            counted.add(count)
-            if pending >= _FLUSH_EVERY:
-                flusher.submit(_flush, os.dup(target))
+        for block in _blocks(origin, (Piece(0, size),), limits.BLOCK):
+            write_all(target, block)
+            counted.add(len(block))
+            pending += len(block)
+            if pending >= limits.FLUSH_EVERY:
+                flusher.submit(os.fdatasync, target)
                 pending = 0
 
 
@@ -259,46 +245,32 @@ def _reserve(descriptor: int, size: int) -> None:
         reserve(descriptor, size)
 
 
-def _flush(descriptor: int) -> None:
-    try:
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
+def _copy_shard(
+    origin: int, target: Path, shard: Shard, advance: Advance, cancelled: threading.Event
+) -> Digest:
+    digest = hashlib.sha256(shard.header)
+    with target.open("r+b", buffering=0) as file, _Counted(advance) as counted:
+        _reserve(file.fileno(), shard.size)
+        write_all(file.fileno(), shard.header)
+        for block in _blocks(origin, shard.pieces, _SHARD_BLOCK):
+            if cancelled.is_set():
+                break
+            digest.update(block)
+            write_all(file.fileno(), block)
+            counted.add(len(block))
+    return Digest(digest.hexdigest())
 
 
-@dataclass(frozen=True, slots=True)
-class _ShardCopy:
-    """Copies and hashes one shard."""
-
-    origin: int
-    advance: Advance
-    cancelled: threading.Event
-
-    def run(self, target: Path, shard: Shard) -> Digest:
-        digest = hashlib.sha256(shard.header)
-        with target.open("r+b", buffering=0) as file, _Counted(self.advance) as counted:
-            _reserve(file.fileno(), shard.size)
-            _write_all(file.fileno(), memoryview(shard.header))
-            for block in self._blocks(shard):
-                digest.update(block)
-                _write_all(file.fileno(), block)
-                counted.add(len(block))
-        return Digest(digest.hexdigest())
-
-    def _blocks(self, shard: Shard) -> Iterator[memoryview]:
-        view = memoryview(bytearray(_SHARD_BLOCK))
-        for piece in shard.pieces:
-            at, end = piece.offset, piece.offset + piece.length
-            while at < end and not self.cancelled.is_set():
-                count = os.preadv(self.origin, [view[: end - at]], at)
-                if count == 0:
-                    raise InputError("the source became shorter while it was read")
-                yield view[:count]
-                at += count
-            if piece.padding:
-                yield memoryview(bytes(piece.padding))
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _blocks(origin: int, pieces: Sequence[Piece], size: int) -> Iterator[memoryview]:
+    """Yield *pieces* of the source, at most *size* bytes at a time in one buffer."""
+    view = memoryview(bytearray(size))
+    for piece in pieces:
+        at, end = piece.offset, piece.offset + piece.length
+        while at < end:
+            count = os.preadv(origin, [view[: end - at]], at)
+            if count == 0:
+                raise InputError("the source became shorter while it was read")
+            yield view[:count]
+            at += count
+        if piece.padding:
+            yield memoryview(bytes(piece.padding))

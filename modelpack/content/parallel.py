@@ -18,8 +18,6 @@ from modelpack.oci.descriptor import Descriptor
 Helpers: TypeAlias = Callable[[Callable[[], None]], Sequence[Future[None]]]
 """Ask others to run something as well, when they have time."""
 
-_TELL_EVERY = limits.MiB
-
 
 class RangedFetch:
     """The fetch of one blob; begins when it is made, by reading what is there already."""
@@ -111,7 +109,7 @@ class RangedFetch:
                 )
             self._partial.write(Span(gap.part, gap.start + held, gap.stop), data)
             held += len(data)
-            if held >= _TELL_EVERY:
+            if held >= limits.TELL_EVERY:
                 gap = self._tell(gap, held)
                 held = 0
         self._tell(gap, held)

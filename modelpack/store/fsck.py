@@ -22,8 +22,6 @@ from modelpack.oci.manifest import Manifest
 from modelpack.progress import Event, Report, silent
 from modelpack.store.paths import Layout
 
-_TELL_EVERY = limits.MiB
-
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -102,7 +100,7 @@ def condition_of(path: Path, digest: Digest, counter: _Counter | None = None) ->
                 seen.update(view[:count])
                 size += count
                 untold += count
-                if counter is not None and untold >= _TELL_EVERY:
+                if counter is not None and untold >= limits.TELL_EVERY:
                     counter.advance(untold)
                     untold = 0
     except OSError as error:
