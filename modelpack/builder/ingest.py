@@ -160,10 +160,12 @@ def _copy_and_hash(origin: int, target: Path, size: int, advance: Advance) -> Di
         hashed = pool.submit(_hash_behind, target, size, written, advance)
         try:
             _reserve(file.fileno(), size)
-            _copy(origin, file.fileno(), size, written, pool)
+            flushes = _copy(origin, file.fileno(), size, written, pool)
         except BaseException:
             written.fail()
             raise
+        for flush in flushes:
+            flush.result()  # a disk that fails says so to whoever asks first
         return Digest(hashed.result())
 
 
@@ -228,7 +230,8 @@ def _hash_behind(target: Path, size: int, written: _Written, advance: Advance) -
 
 def _copy(
     origin: int, target: int, size: int, written: _Written, flusher: ThreadPoolExecutor
-) -> None:
+) -> list[Future[None]]:
+    flushes: list[Future[None]] = []
     pending = 0
     with _Counted(written.add) as counted:
         for block in _blocks(origin, (Piece(0, size),), limits.BLOCK):
@@ -236,8 +239,9 @@ def _copy(
             counted.add(len(block))
             pending += len(block)
             if pending >= limits.FLUSH_EVERY:
-                flusher.submit(os.fdatasync, target)
+                flushes.append(flusher.submit(os.fdatasync, target))
                 pending = 0
+    return flushes
 
 
 def _reserve(descriptor: int, size: int) -> None:
