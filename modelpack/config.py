@@ -1,4 +1,4 @@
-"""Settings: the environment, read once, as one value.
+"""Settings: the environment, read once, as one value; the configuration file is read when asked.
 
 `MODELPACK_*` wins; where one is unset, Ollama's name for the same thing counts.
 """
@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from modelpack import hosts
 from modelpack.errors import InputError
+from modelpack.hosts import HostSettings
 
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
@@ -30,6 +32,8 @@ class Settings:
     """Keep none: `MODELPACK_NOHISTORY`, else `OLLAMA_NOHISTORY`."""
     created: str = ""
     """`SOURCE_DATE_EPOCH` as RFC 3339, where it is set."""
+    config: Path | None = None
+    """The configuration file: `MODELPACK_CONFIG`, else `~/.modelpack/config.yaml` if it exists."""
     environment: Mapping[str, str]
     """The environment itself, for those who follow other programs' conventions."""
 
@@ -39,14 +43,25 @@ class Settings:
         env = os.environ if environment is None else environment
         home = Path(env.get("HOME") or Path.home()) / ".modelpack"
         models = _first(env, "MODELPACK_MODELS", "OLLAMA_MODELS")
+        config = _first(env, "MODELPACK_CONFIG")
+        usual = home / "config.yaml"
         return cls(
             models=Path(models).expanduser() if models else home / "models",
             registry=_first(env, "MODELPACK_REGISTRY").strip("/"),
             history=home / "history",
             no_history=_first(env, "MODELPACK_NOHISTORY", "OLLAMA_NOHISTORY").lower() not in _FALSE,
             created=_source_date(env.get("SOURCE_DATE_EPOCH", "")),
+            config=Path(config).expanduser() if config else usual if usual.is_file() else None,
             environment=env,
         )
+
+    def host(self, name: str) -> HostSettings:
+        """Return what the configuration file says about the registry *name*.
+
+        Raises:
+            InputError: the file cannot be read, or does not say what it should.
+        """
+        return hosts.find(hosts.read(self.config), name) if self.config else HostSettings()
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

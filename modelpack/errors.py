@@ -93,7 +93,8 @@ class IntegrityError(ModelPackError):
 class RegistryError(ModelPackError):
     """A registry refused a request, failed, or answered something else than asked.
 
-    `status` is the HTTP status where there was an answer.
+    `status` is the HTTP status where there was an answer, and `retry_after` the seconds after
+    which the registry wants to be asked again, where it said so.
     """
 
     exit_code = 5
@@ -101,6 +102,7 @@ class RegistryError(ModelPackError):
     def __init__(self, message: str, *, hint: str | None = None, status: int | None = None) -> None:
         super().__init__(message, hint=hint)
         self.status = status
+        self.retry_after: float | None = None
 
 
 class AuthenticationError(RegistryError):

@@ -62,12 +62,16 @@ GGUF_SPLITS = 10_000
 # HTTP
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+CANCEL_TIMEOUT_S = 5.0
+"""An upload is given up without the registry if it does not answer in this time."""
 ERROR_BODY = 64 * KiB
 """Body of an error answer."""
 TOKEN_BODY = 1 * MiB
 """Answer of a token service."""
 CREDENTIALS_FILE = 4 * MiB
 """docker's config.json and its relatives."""
+CONFIG_FILE = 1 * MiB
+"""Our own configuration file."""
 HELPER_TIMEOUT_S = 10.0
 """A credential helper."""
 
@@ -88,6 +92,16 @@ JOURNAL_EVERY_S = 1.0
 """How often the journal of a download is written."""
 TELL_EVERY = MiB
 """Bytes between two pieces of news, which cost more than hashing a block."""
+SENT_PIECE = MiB
+"""What the kernel is asked to send of a file at a time."""
+MOUNT_TRIES = 3
+"""Repositories that are asked for a blob before it is sent."""
+UPLOADS_KEPT_FROM = 4 * MiB
+"""An upload of this size or more is written down, so that a later push can go on with it."""
+UPLOAD_JOURNAL = 64 * KiB
+"""The journal of an upload that stopped."""
+SLOWEST_COMMIT = 20 * MiB
+"""Bytes a second that a registry needs at least to hash and store what it was sent."""
 FLUSH_EVERY = 128 * MiB
 """Bytes that are written before they are sent to the disk."""
 

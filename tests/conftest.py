@@ -9,7 +9,10 @@ import pytest
 
 from modelpack import limits
 
-_OURS = ("MODELPACK_", "OLLAMA_", "REGISTRY_AUTH_FILE", "DOCKER_", "SOURCE_DATE_EPOCH")
+_OURS = (
+    "MODELPACK_", "OLLAMA_", "REGISTRY_AUTH_FILE", "DOCKER_", "SOURCE_DATE_EPOCH",
+    "SSL_CERT_", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +21,7 @@ def clean_environment(
 ) -> Path:
     """Point HOME, docker's configuration and the store into a fresh folder; return that home."""
     for name in os.environ:
-        if name.startswith(_OURS):
+        if name.startswith(_OURS) or name.lower().endswith("_proxy"):
             monkeypatch.delenv(name)
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("HOME", str(home))

@@ -9,10 +9,11 @@ import typer
 from modelpack import limits
 from modelpack.builder.plan import Cut
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, Json, Quiet, networked, parse_size
+from modelpack.cli._options import CaFile, CertFile, Insecure, Json, KeyFile, Quiet, networked
 from modelpack.cli._progress import mode_of, progress
 from modelpack.errors import InputError, LimitError, NotFoundError
 from modelpack.ops.build import BuildOptions, Built, build
+from modelpack.sizes import parse_size
 
 
 def main(
@@ -47,6 +48,8 @@ def main(
     ] = None,
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
@@ -59,7 +62,7 @@ def main(
         link=link,
         created=_checked_time(created),
     )
-    opened = networked(insecure=insecure, ca_file=ca_file)
+    opened = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
         built = build(opened, source, options, report)
     for warning in built.warnings:

@@ -5,7 +5,17 @@ from typing import Annotated
 import typer
 
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Concurrency, Insecure, Json, Quiet, networked
+from modelpack.cli._options import (
+    CaFile,
+    CertFile,
+    Concurrency,
+    Insecure,
+    Json,
+    KeyFile,
+    LimitRate,
+    Quiet,
+    networked,
+)
 from modelpack.cli._progress import mode_of, progress
 from modelpack.ops.copy import copy_model
 
@@ -15,12 +25,22 @@ def main(
     destination: Annotated[str, typer.Argument(help="HOST/NAME[:TAG]")],
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
     concurrency: Concurrency = 4,
+    limit_rate: LimitRate = "",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Copy a model from one registry to another, with its signatures."""
-    context = networked(insecure=insecure, ca_file=ca_file, concurrency=concurrency)
+    context = networked(
+        insecure=insecure,
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        concurrency=concurrency,
+        limit_rate=limit_rate,
+    )
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
         copied = copy_model(context, source, destination, report)
     if as_json:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, Json, networked
+from modelpack.cli._options import CaFile, CertFile, Insecure, Json, KeyFile, networked
 from modelpack.cli._progress import mode_of, progress
 from modelpack.ops.care import Checkup, fsck
 from modelpack.store.survey import Unreadable
@@ -21,10 +21,12 @@ def main(
     ] = False,
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
     as_json: Json = False,
 ) -> None:
     """Check the store, and repair it from registries."""
-    context = networked(insecure=insecure, ca_file=ca_file)
+    context = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     with progress(mode_of(quiet=False, as_json=as_json)) as report:
         checkup = fsck(context, models or (), repair=repair, report=report)
     if as_json:

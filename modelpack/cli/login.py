@@ -7,7 +7,7 @@ import typer
 
 from modelpack import limits
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, networked, piped_text
+from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.errors import InputError
 from modelpack.ops.login import login
 
@@ -23,6 +23,8 @@ def main(
     ] = False,
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
 ) -> None:
     """Log in to a registry."""
     if password_stdin:
@@ -36,6 +38,11 @@ def main(
         password = typer.prompt("Password", hide_input=True)
     if not username or not password:
         raise InputError("no user name or no password", hint="--username and --password-stdin")
-    place = login(networked(insecure=insecure, ca_file=ca_file), registry, username, password)
+    place = login(
+        networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file),
+        registry,
+        username,
+        password,
+    )
     _console.note(f"The password is kept in {place}")
     _console.out("Login Succeeded")

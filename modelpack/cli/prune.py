@@ -34,6 +34,9 @@ def main(
     for file in pruned.leftovers:
         size = _console.format_size(file.size)
         _console.out(f"{word} unfinished {_console.printable(file.path.name)} ({size})")
+    for manifest in pruned.referrers:
+        about = manifest.subject.digest if manifest.subject else ""
+        _console.out(f"{word} {manifest.digest}, which is about {about}")
     for folder in pruned.folders:
         _console.out(f"{word} empty folder {_console.printable(str(folder))}")
     _console.note(f"{'would free' if dry_run else 'freed'} {_console.format_size(pruned.freed)}")
@@ -48,6 +51,7 @@ def _as_json(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
             {"path": _console.printable(str(file.path)), "size": file.size}
             for file in pruned.leftovers
         ],
+        "referrers": [str(manifest.digest) for manifest in pruned.referrers],
         "folders": [_console.printable(str(folder)) for folder in pruned.folders],
         "unreadable": unreadable_json(pruned.unreadable),
     }

@@ -5,21 +5,44 @@ from typing import Annotated
 import typer
 
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Concurrency, Insecure, Json, Quiet, networked
+from modelpack.cli._options import (
+    CaFile,
+    CertFile,
+    Concurrency,
+    Insecure,
+    Json,
+    KeyFile,
+    LimitRate,
+    Quiet,
+    networked,
+)
 from modelpack.cli._progress import mode_of, progress
 from modelpack.ops.pull import pull
 
 
 def main(
     model: Annotated[str, typer.Argument(help="HOST/NAME[:TAG][@DIGEST]")],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Hash what is in the store already, too.")
+    ] = False,
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
     concurrency: Concurrency = 4,
+    limit_rate: LimitRate = "",
     as_json: Json = False,
     quiet: Quiet = False,
 ) -> None:
     """Fetch a model from a registry."""
-    context = networked(insecure=insecure, ca_file=ca_file, concurrency=concurrency)
+    context = networked(
+        insecure=insecure,
+        ca_file=ca_file,
+        cert_file=cert_file,
+        key_file=key_file,
+        concurrency=concurrency,
+        limit_rate=limit_rate,
+    )
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
-        reference, manifest = pull(context, model, report)
+        reference, manifest = pull(context, model, report, verify=verify)
     _console.transferred(reference.name, manifest, quiet=quiet, as_json=as_json)

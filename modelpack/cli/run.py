@@ -7,7 +7,7 @@ import typer
 
 from modelpack import chat, limits
 from modelpack.cli import _console
-from modelpack.cli._options import CaFile, Insecure, networked, piped_text
+from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli.show import field
 from modelpack.ops.context import Context
@@ -25,9 +25,11 @@ def main(
     ] = False,
     insecure: Insecure = False,
     ca_file: CaFile = "",
+    cert_file: CertFile = "",
+    key_file: KeyFile = "",
 ) -> None:
     """Run a model: answer a prompt, or talk to it."""
-    context = networked(insecure=insecure, ca_file=ca_file)
+    context = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     with progress("auto") as report:
         stored = stored_model(context, model, report)
     text = _prompt(prompt or [])

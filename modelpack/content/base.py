@@ -30,6 +30,15 @@ class Readable(Protocol):
 
 
 @runtime_checkable
+class Seekable(Protocol):
+    """Optional: a stream that can be read again from any byte on."""
+
+    def seek(self, offset: int, /) -> int:
+        """Go to the byte *offset*."""
+        ...
+
+
+@runtime_checkable
 class Sent(Protocol):
     """Optional: a stream that knows who sends it, for errors."""
 
@@ -99,6 +108,45 @@ class Mounter(Protocol):
 
 
 @runtime_checkable
+class Continuing(Protocol):
+    """Optional: a sink that can go on with a blob of which it has a part already."""
+
+    def resume(self, blob: Descriptor) -> int:
+        """Return how many bytes of *blob* need not be sent again by the `put` that follows."""
+        ...
+
+
+class UploadNote(Protocol):
+    """What is remembered of one upload, so that a later process can go on with it."""
+
+    @property
+    def location(self) -> str:
+        """Where it goes on; empty if nothing is known."""
+        ...
+
+    @property
+    def kept(self) -> bool:
+        """Whether it outlives this process."""
+        ...
+
+    def keep(self, location: str) -> None:
+        """Remember where it goes on."""
+        ...
+
+    def forget(self) -> None:
+        """Remember nothing: it is done, or was given up."""
+        ...
+
+
+class UploadJournal(Protocol):
+    """Remembers uploads across processes."""
+
+    def note(self, place: str, blob: Descriptor) -> AbstractContextManager[UploadNote]:
+        """Have the note of the upload of *blob* to *place* (`host/repository`) for oneself."""
+        ...
+
+
+@runtime_checkable
 class Interruptible(Protocol):
     """Optional: a source or sink whose transfers can be broken off from another thread."""
 
@@ -150,12 +198,22 @@ class Resumable(Protocol):
     """Optional: a sink that takes blobs in parts, and keeps what came of one that broke off."""
 
     def partial(
-        self, blob: Descriptor, waiting: Callable[[], None]
+        self, blob: Descriptor, waiting: Callable[[], None], *, anew: bool = False
     ) -> AbstractContextManager[Partial | None]:
         """Have *blob* for oneself, or get None if somebody else has brought it.
 
-        Calls *waiting* again and again while somebody else is bringing it.
+        Calls *waiting* again and again while somebody else is bringing it. *anew* is for a blob
+        that is there and damaged.
         """
+        ...
+
+
+@runtime_checkable
+class Checking(Protocol):
+    """Optional: a sink that can read what it has."""
+
+    def check(self, blob: Descriptor, advance: Advance) -> bool:
+        """Tell whether *blob*, which is there, has the bytes that its digest promises."""
         ...
 
 

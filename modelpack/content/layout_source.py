@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Protocol
 
 from modelpack import limits
 from modelpack.content.base import Readable
 from modelpack.content.layout_index import INDEX, MARKER, LayoutIndex, blob_name, check_marker
-from modelpack.content.referrers import artifact_type_of, chosen
+from modelpack.content.referrers import chosen, described
 from modelpack.content.verify import check_manifest
 from modelpack.errors import ManifestError, ModelPackError, NotFoundError
 from modelpack.oci.descriptor import Descriptor
@@ -114,7 +113,6 @@ class LayoutSource:
             except ModelPackError:  # an index, or something that whoever wants it will hear of
                 self._subjects[entry.digest] = (None, entry)
             else:
-                described = replace(manifest.descriptor, artifact_type=artifact_type_of(manifest))
                 about = manifest.subject.digest if manifest.subject else None
-                self._subjects[entry.digest] = (about, described)
+                self._subjects[entry.digest] = (about, described(manifest))
         return self._subjects[entry.digest]

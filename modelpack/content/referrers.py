@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 from modelpack import limits
 from modelpack.content.base import Sink, Source
 from modelpack.content.transfer import CopyOptions, copy
-from modelpack.errors import LimitError, ManifestError, NotFoundError
+from modelpack.errors import LimitError, ManifestError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import OCI_INDEX, Index, Manifest, canonical_json
@@ -49,6 +49,15 @@ def artifact_type_of(manifest: Manifest) -> str:
     return manifest.artifact_type or manifest.config.media_type
 
 
+def described(manifest: Manifest) -> Descriptor:
+    """Return the descriptor of *manifest* as a list of referrers has it."""
+    return replace(
+        manifest.descriptor,
+        artifact_type=artifact_type_of(manifest),
+        annotations=manifest.annotations,
+    )
+
+
 def chosen(entries: Iterable[Descriptor], artifact_type: str) -> tuple[Descriptor, ...]:
     """Return each of *entries* once, only those of *artifact_type* if it is not empty."""
     once = {entry.digest: entry for entry in entries}.values()
@@ -68,12 +77,7 @@ def with_referrer(index: Index | None, manifest: Manifest) -> bytes:
             return index.raw
         value = json.loads(index.raw)
         items = list(value["manifests"])  # type: ignore[call-overload]
-    described = replace(
-        manifest.descriptor,
-        artifact_type=artifact_type_of(manifest),
-        annotations=manifest.annotations,
-    )
-    return canonical_json({**value, "manifests": [*items, described.to_json()]})
+    return canonical_json({**value, "manifests": [*items, described(manifest).to_json()]})
 
 
 def copy_with_referrers(
@@ -96,7 +100,11 @@ def copy_with_referrers(
     found: dict[Digest, Descriptor] = {}
     subjects = [manifest.digest]
     for _ in range(limits.REFERRER_DEPTH):
-        level = [(about, entry) for about in subjects for entry in source.referrers(about)]
+        level = [
+            (about, entry)
+            for about in subjects
+            for entry in _listed(source, about, options, report)
+        ]
         subjects = []
         for about, entry in level:
             if entry.digest in found:
@@ -111,6 +119,19 @@ def copy_with_referrers(
     if any(source.referrers(about) for about in subjects):
         raise LimitError(f"what refers to {names[0]} is nested deeper than we copy")
     return Copied(manifest, tuple(found.values()))
+
+
+def _listed(
+    source: Referring, subject: Digest, options: CopyOptions, report: Report
+) -> tuple[Descriptor, ...]:
+    """Return what refers to *subject*; a pull is content without it where nobody can tell."""
+    try:
+        return source.referrers(subject)
+    except (RegistryError, ManifestError) as error:
+        if options.action != "pull":
+            raise
+        report(Event(action="status", item=f"left behind what refers to {subject}: {error}"))
+        return ()
 
 
 def _copy_referrer(

@@ -39,20 +39,26 @@ from modelpack.oci.reference import Reference
 
 
 class TarFiles:
-    """The files of a tar; close it."""
+    """The files of the tar that is open as *descriptor* and called *where* in errors; close it."""
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
+    def __init__(self, descriptor: int, where: str) -> None:
+        self._descriptor = descriptor
+        self._where = where
         try:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        except OSError as error:
-            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
-        try:
-            _check_plain(self._descriptor, path)
-            self._members = read_members(self._descriptor, str(path))
+            _check_plain(descriptor, where)
+            self._members = read_members(descriptor, where)
         except BaseException:
             self.close()
             raise
+
+    @classmethod
+    def open_path(cls, path: Path) -> Self:
+        """Open the tar *path*."""
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except OSError as error:
+            raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
+        return cls(descriptor, str(path))
 
     def close(self) -> None:
         """Close the file."""
@@ -62,7 +68,7 @@ class TarFiles:
         """Return the whole of a small member."""
         member = self._member(name)
         if member.size > limit:
-            raise LimitError(f"{name} in {self._path} is larger than {limit:,} bytes")
+            raise LimitError(f"{name} in {self._where} is larger than {limit:,} bytes")
         return os.pread(self._descriptor, member.size, member.offset)
 
     @contextmanager
@@ -73,7 +79,7 @@ class TarFiles:
     def _member(self, name: str) -> Member:
         member = self._members.get(name)
         if member is None:
-            raise NotFoundError(f"{self._path} has no {name}")
+            raise NotFoundError(f"{self._where} has no {name}")
         return member
 
 
@@ -99,12 +105,16 @@ class _Part:
 
 
 class TarLayout(LayoutSource):
-    """The OCI image layout in the tar *path*; close it, or use it in `with`."""
+    """The OCI image layout in a tar, its path or an open file; close it, or use it in `with`."""
 
-    def __init__(self, path: Path) -> None:
-        self._tar = TarFiles(path)
+    def __init__(self, tar: Path | BinaryIO, where: str = "") -> None:
+        self._tar = (
+            TarFiles.open_path(tar)
+            if isinstance(tar, Path)
+            else TarFiles(os.dup(tar.fileno()), where)
+        )
         try:
-            super().__init__(self._tar, str(path))
+            super().__init__(self._tar, where or str(tar))
         except BaseException:
             self._tar.close()
             raise
@@ -193,9 +203,9 @@ class TarWriter:
             raise _unwritable(error) from None
 
 
-def _check_plain(descriptor: int, path: Path) -> None:
+def _check_plain(descriptor: int, where: str) -> None:
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        raise InputError(f"{path} is not a file")
+        raise InputError(f"{where} is not a file")
 
 
 def _unwritable(error: OSError) -> StoreError:

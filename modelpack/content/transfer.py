@@ -14,6 +14,8 @@ from typing import Literal
 
 from modelpack import limits
 from modelpack.content.base import (
+    Checking,
+    Continuing,
     Interruptible,
     Mounter,
     Partial,
@@ -23,11 +25,12 @@ from modelpack.content.base import (
     Source,
 )
 from modelpack.content.parallel import RangedFetch
+from modelpack.content.rate import limited
 from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
-from modelpack.progress import Event, Report, silent
+from modelpack.progress import Action, Event, Report, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +43,10 @@ class CopyOptions:
     """May refuse the manifest before any blob moves."""
     concurrency: int = 4
     """Blobs and ranges of blobs that move at a time."""
+    verify: bool = False
+    """Read what is there already, and fetch it anew where it is damaged."""
+    limit_rate: int = 0
+    """Bytes a second that all of them move together; 0 for no limit."""
 
 
 def copy(
@@ -87,17 +94,18 @@ class _Copying:
         report: Report,
         pool: ThreadPoolExecutor,
     ) -> None:
-        self._source = source
+        self._stopped = threading.Event()
+        self._source = limited(source, options.limit_rate, self._stopped.wait)
+        self._ends = (source, sink)
         self._sink = sink
         self._options = options
         self._report = report
         self._pool = pool
-        self._stopped = threading.Event()
 
     def stop(self) -> None:
         """Let whatever still moves end at once."""
         self._stopped.set()
-        for end in (self._source, self._sink):
+        for end in self._ends:
             if isinstance(end, Interruptible):
                 end.interrupt()
 
@@ -109,12 +117,13 @@ class _Copying:
     def copy(self, blob: Descriptor) -> None:
         """Copy one blob, unless it is there."""
         news = _News(self._options.action, blob, self._report, self.check)
-        if self._sink.has(blob):
+        there = self._sink.has(blob)
+        if there and self._is_sound(blob, news):
             news.end("exists")
         elif isinstance(self._sink, Mounter) and self._sink.mount(blob):
             news.end("mounted")
         elif isinstance(self._sink, Resumable):
-            with self._sink.partial(blob, news.wait) as partial:
+            with self._sink.partial(blob, news.wait, anew=there) as partial:
                 if partial is None:
                     news.end("exists")
                 elif not self._in_ranges(blob, partial, news):
@@ -122,8 +131,17 @@ class _Copying:
         else:
             self._whole(blob, news)
 
+    def _is_sound(self, blob: Descriptor, news: _News) -> bool:
+        """Tell whether *blob*, which is there, is to be trusted: by its size, or by its bytes."""
+        if not (self._options.verify and isinstance(self._sink, Checking)):
+            return True
+        if self._sink.check(blob, news.checked):
+            return True
+        news.say(f"{blob.digest} is damaged here, fetching it anew")
+        return False
+
     def _whole(self, blob: Descriptor, news: _News) -> None:
-        news.begin()
+        news.begin(self._sink.resume(blob) if isinstance(self._sink, Continuing) else 0)
         with self._source.open(blob) as body:
             self._sink.put(blob, body, news.advance)
         news.end()
@@ -168,8 +186,11 @@ class _News:
         self._check()
         if not self._waited:
             self._waited = True
-            text = f"another process is fetching {self._blob.digest}, waiting for it"
-            self._report(Event(action="status", item=text))
+            self.say(f"another process is fetching {self._blob.digest}, waiting for it")
+
+    def say(self, text: str) -> None:
+        """Say a line of text."""
+        self._report(Event(action="status", item=text))
 
     def begin(self, resumed: int = 0) -> None:
         """Say that the blob begins to move, or begins again."""
@@ -185,16 +206,23 @@ class _News:
             self._moved += count
             self._say()
 
+    def checked(self, count: int) -> None:
+        """Say that *count* more bytes of the blob, which is there, were read."""
+        self._check()
+        with self._lock:
+            self._moved += count
+            self._say(action="hash")
+
     def end(self, note: str = "") -> None:
         """Say that the blob is there."""
         with self._lock:
             self._moved = self._blob.size
             self._say(done=True, note=note)
 
-    def _say(self, *, done: bool = False, note: str = "") -> None:
+    def _say(self, *, action: Action | None = None, done: bool = False, note: str = "") -> None:
         self._report(
             Event(
-                action=self._action,
+                action=action or self._action,
                 item=str(self._blob.digest),
                 total=self._blob.size,
                 completed=self._moved,

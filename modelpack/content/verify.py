@@ -8,8 +8,8 @@ from __future__ import annotations
 import hashlib
 
 from modelpack import limits
-from modelpack.content.base import Readable, Sent
-from modelpack.errors import IntegrityError, LimitError
+from modelpack.content.base import Readable, Seekable, Sent
+from modelpack.errors import IntegrityError, LimitError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 
@@ -25,6 +25,7 @@ class VerifyingReader:
         self._expected = expected
         self._origin = origin or origin_of(body)
         self._hash = hashlib.sha256()
+        self._at = 0
         self._seen = 0
 
     def read(self, size: int = limits.BLOCK) -> bytes:
@@ -35,22 +36,42 @@ class VerifyingReader:
         """
         data = self._body.read(size)
         if data:
-            self._seen += len(data)
-            self._hash.update(data)
-            if self._seen > self._expected.size:
+            self._at += len(data)
+            if self._at > self._seen:
+                self._hash.update(memoryview(data)[self._seen - self._at :])
+                self._seen = self._at
+            if self._at > self._expected.size:
                 self._refuse(f"more than {self._expected.size:,} bytes")
             return data
-        if self._seen < self._expected.size:
-            self._refuse(f"{self._seen:,} bytes instead of {self._expected.size:,}")
+        if self._at < self._expected.size:
+            self._refuse(f"{self._at:,} bytes instead of {self._expected.size:,}")
         if self._hash.hexdigest() != self._expected.digest.hex:
             self._refuse(f"bytes with the digest sha256:{self._hash.hexdigest()[:12]}…")
         return data
+
+    def seek(self, offset: int, /) -> int:
+        """Go back to *offset*, to send again what follows; bytes are hashed the first time."""
+        if offset > self._seen:
+            raise RegistryError("a transfer cannot go on where nothing was read yet")
+        self._at = seek_in(self._body, offset)
+        return offset
 
     def _refuse(self, got: str) -> None:
         raise IntegrityError(
             f"{self._origin} sent {got} for {self._expected.digest}",
             hint="try again; if it stays so, the copy there is damaged",
         )
+
+
+def seek_in(body: Readable, offset: int) -> int:
+    """Go to the byte *offset* of *body*.
+
+    Raises:
+        RegistryError: it is a stream that comes only once.
+    """
+    if not isinstance(body, Seekable):
+        raise RegistryError("the transfer was interrupted and cannot begin again")
+    return body.seek(offset)
 
 
 def origin_of(source: object) -> str:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO, TypeAlias
 
+from modelpack import limits
 from modelpack.content.base import Sink
 from modelpack.content.disk import replacing
 from modelpack.content.layout import FolderLayout
 from modelpack.content.layout_source import LayoutSource
-from modelpack.content.referrers import Referring, copy_with_referrers
+from modelpack.content.referrers import copy_with_referrers
 from modelpack.content.tarball import TarLayout, TarWriter
-from modelpack.content.transfer import CopyOptions, copy
 from modelpack.errors import InputError, NotFoundError
 from modelpack.formats.detect import detect
 from modelpack.oci.descriptor import Descriptor
@@ -49,31 +50,29 @@ def save(
         return _save(context, references, target, report)
 
 
-def load(context: Context, path: Path, name: str = "", report: Report = silent) -> Moved:
-    """Bring the models in the layout *path*, a folder or a tar, into the store.
+def load(
+    context: Context, source: Path | BinaryIO, name: str = "", report: Report = silent
+) -> Moved:
+    """Bring the models in the layout *source* into the store: a folder, a tar, or a tar's stream.
 
     They keep their names; *name* gives the only one another.
 
     Raises:
-        NotFoundError: there is nothing at *path*.
+        NotFoundError: there is nothing at *source*.
         InputError: it is not a layout, holds no model, or does not say what they are called.
         IntegrityError: it is damaged.
     """
     with ExitStack() as opened:
-        layout: LayoutSource = (
-            FolderLayout(path) if path.is_dir() else opened.enter_context(TarLayout(path))
-        )
+        layout = _layout(context, source, opened)
         targets = _targets(layout, context.parse(name) if name else None)
         opened.enter_context(context.store.adding())
         loaded: Moved = []
         for entry, target in targets:
             report(Event(action="status", item=f"loading {target}"))
-            options = CopyOptions(
-                action="pull", check=detect, concurrency=context.network.concurrency
-            )
             names = (replace(target, digest=entry.digest), target)
-            loaded.append((target, copy(layout, context.store, names, options, report)))
-            _say_what_stays(layout, loaded[-1][1], report)
+            options = context.copying("pull", check=detect)
+            copied = copy_with_referrers(layout, context.store, names, options, report)
+            loaded.append((target, copied.manifest))
         return loaded
 
 
@@ -82,14 +81,26 @@ def _save(
 ) -> Moved:
     with _sink(target) as sink:
         streams = isinstance(sink, TarWriter)
-        options = CopyOptions(
-            action="push", concurrency=1 if streams else context.network.concurrency
-        )
+        options = context.copying("push")
+        if streams:
+            options = replace(options, concurrency=1)
         said = _exporting(report)
         return [
             (name, copy_with_referrers(context.store, sink, (name, name), options, said).manifest)
             for name in names
         ]
+
+
+def _layout(context: Context, source: Path | BinaryIO, opened: ExitStack) -> LayoutSource:
+    if not isinstance(source, Path):
+        spool = opened.enter_context(context.store.spool())
+        with context.store.errors():
+            shutil.copyfileobj(source, spool, limits.BLOCK)
+            spool.flush()
+        return opened.enter_context(TarLayout(spool, "the tar on stdin"))
+    if source.is_dir():
+        return FolderLayout(source)
+    return opened.enter_context(TarLayout(source))
 
 
 def _targets(layout: LayoutSource, name: Reference | None) -> list[tuple[Descriptor, Reference]]:
@@ -114,13 +125,6 @@ def _targets(layout: LayoutSource, name: Reference | None) -> list[tuple[Descrip
 def _is_name(said: str) -> bool:
     """Tell a model's name from a mere tag, which is all that some tools write."""
     return "/" in said or ":" in said
-
-
-def _say_what_stays(layout: Referring, manifest: Manifest, report: Report) -> None:
-    count = len(layout.referrers(manifest.digest))
-    if count:
-        text = f"{count} that refer to {manifest.digest} stay behind: the store keeps only models"
-        report(Event(action="status", item=text))
 
 
 def _exporting(report: Report) -> Report:

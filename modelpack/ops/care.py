@@ -16,6 +16,7 @@ from modelpack.ops.context import Context
 from modelpack.progress import Event, Report, silent
 from modelpack.store.fsck import Condition, Trouble, condition_of, examine, judge
 from modelpack.store.gc import Pruned, collect, unneeded
+from modelpack.store.referrers import divide
 from modelpack.store.survey import Survey, Unreadable, survey, unfinished
 from modelpack.store.usage import Usage, measure
 
@@ -83,7 +84,7 @@ def usage(context: Context, texts: Sequence[str] = ()) -> tuple[Usage, tuple[Unr
     layout = context.store.layout
     found = survey(layout)
     wanted = {context.find(text).reference.name for text in texts}
-    measured = measure(found.manifests, found.blobs, unfinished(layout))
+    measured = measure(found.needs(), found.blobs, unfinished(layout))
     if wanted:
         models = tuple(cost for cost in measured.models if cost.name in wanted)
         measured = replace(measured, models=models)
@@ -109,10 +110,10 @@ def fsck(
         chosen = _restricted(found, wanted) if texts else found
         conditions = examine(store.layout, chosen.blobs, report)
         known = {digest: Condition(size) for digest, size in found.blobs.items()}
-        needed = {blob.digest for manifest in chosen.manifests.values() for blob in manifest.blobs}
+        needed = {blob.digest for blobs in chosen.needs().values() for blob in blobs}
         troubles = [
             trouble
-            for trouble in judge(found.manifests, {**known, **conditions})
+            for trouble in judge(found.needs(), {**known, **conditions})
             if not texts or trouble.blob.digest in needed
         ]
         repaired: list[Repaired] = []
@@ -124,7 +125,7 @@ def fsck(
         troubles=tuple(troubles),
         unreadable=tuple(u for u in chosen.unreadable if Path(u.path) not in chosen.foreign),
         repaired=tuple(repaired),
-        unreferenced={} if texts else unneeded(found.blobs, found.manifests.values()),
+        unreferenced={} if texts else _unreferenced(found),
         foreign=chosen.foreign,
     )
 
@@ -145,13 +146,19 @@ def _wanted(context: Context, texts: Sequence[str], found: Survey) -> set[str]:
 
 def _restricted(found: Survey, names: set[str]) -> Survey:
     manifests = {name: found.manifests[name] for name in names if name in found.manifests}
-    needed = {blob.digest for manifest in manifests.values() for blob in manifest.blobs}
-    return Survey(
-        manifests,
-        tuple(item for item in found.unreadable if item.name in names),
-        {digest: size for digest, size in found.blobs.items() if digest in needed},
-        (),
+    part = replace(found, manifests=manifests, foreign=())
+    needed = {blob.digest for blobs in part.needs().values() for blob in blobs}
+    return replace(
+        part,
+        unreadable=tuple(item for item in found.unreadable if item.name in names),
+        blobs={digest: size for digest, size in found.blobs.items() if digest in needed},
     )
+
+
+def _unreferenced(found: Survey) -> dict[Digest, int]:
+    named = (manifest.digest for manifest in found.manifests.values())
+    living, _ = divide(named, found.referrers)
+    return unneeded(found.blobs, [*found.manifests.values(), *living])
 
 
 def _repair(

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Self
 
 from modelpack.config import Settings
+from modelpack.content.transfer import CopyOptions
 from modelpack.errors import InputError, NotFoundError
+from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store.local import LocalStore
 from modelpack.store.names import Entry
 
 if TYPE_CHECKING:
-    from modelpack.registry.repository import Repository
+    from modelpack.registry.referrers import ReferringRepository
     from modelpack.registry.session import Connection
+    from modelpack.registry.trust import Named
 
 _OLLAMA = "registry.ollama.ai/library"
 """Where Ollama keeps names without a registry."""
@@ -27,8 +32,14 @@ class Network:
     """Do without verified TLS, and without TLS where the registry has none."""
     ca_file: str = ""
     """PEM file of the certificate authorities to trust."""
+    cert_file: str = ""
+    """PEM file of the client certificate to show to registries."""
+    key_file: str = ""
+    """PEM file of its key, where that is another one."""
     concurrency: int = 4
     """Blobs that move at a time."""
+    limit_rate: int = 0
+    """Bytes a second that are sent or received at most; 0 for no limit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,22 +86,54 @@ class Context:
                 return entry
         raise NotFoundError(f"model {text!r} is not in the store", hint=self._near(text))
 
-    def repository(self, reference: Reference) -> Repository:
+    def copying(
+        self, action: Literal["push", "pull"], check: Callable[[Manifest], object] | None = None
+    ) -> CopyOptions:
+        """Return how to copy: what the network's settings say, for an *action* with a *check*."""
+        return CopyOptions(
+            action=action,
+            check=check,
+            concurrency=self.network.concurrency,
+            limit_rate=self.network.limit_rate,
+        )
+
+    def repository(self, reference: Reference) -> ReferringRepository:
         """Return the repository of *reference*; close it."""
-        from modelpack.registry.repository import Repository
+        from modelpack.registry.referrers import ReferringRepository
 
-        return Repository(reference, self.connection())
+        return ReferringRepository(reference, self.connection(reference.host))
 
-    def connection(self) -> Connection:
-        """Return how registries are reached."""
+    def connection(self, host: str) -> Connection:
+        """Return how the registry *host* is reached: as the flags say, else the configuration file.
+
+        Raises:
+            InputError: the configuration file does not say what it should.
+        """
         from modelpack.registry.credentials import Credentials
+        from modelpack.registry.policy import policy_for
         from modelpack.registry.session import Connection
+        from modelpack.registry.trust import Identity
 
+        said = self.settings.host(host)
+        ca_file = self._named(self.network.ca_file, said.ca_file, "ca-file")
+        certificate = self._named(self.network.cert_file, said.cert_file, "cert-file")
+        with_key = self.network if self.network.cert_file else said  # one place has both
+        key = self._named(self.network.key_file, with_key.key_file, "key-file")
         return Connection(
             credentials=Credentials(self.settings.environment),
-            insecure=self.network.insecure,
-            ca_file=self.network.ca_file,
+            insecure=self.network.insecure or bool(said.insecure),
+            ca_file=ca_file,
+            identity=Identity(certificate, key or certificate) if certificate else None,
+            environment=self.settings.environment,
+            policy=policy_for(host).told(said.chunk_size, said.put_limit),
         )
+
+    def _named(self, flag: str, setting: str, what: str) -> Named | None:
+        from modelpack.registry.trust import Named
+
+        if flag:
+            return Named(Path(flag), f"--{what}")
+        return Named(Path(setting), f"{what} in {self.settings.config}") if setting else None
 
     def _candidates(self, text: str) -> list[Reference]:
         plain = Reference.parse(text)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modelpack.content.referrers import copy_with_referrers
-from modelpack.content.transfer import CopyOptions
 from modelpack.errors import InputError
+from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
@@ -37,21 +38,25 @@ def copy_model(
     from modelpack.registry.referrers import ReferringRepository
 
     names = context.remote(source), context.remote(destination)
-    options = CopyOptions(
-        action="push",
-        check=lambda manifest: _check_digest(names[1], manifest),
-        concurrency=context.network.concurrency,
-    )
+    options = context.copying("push", check=lambda manifest: _check_digest(names[1], manifest))
     report(Event(action="status", item=f"copying {names[0]} to {names[1]}"))
-    connection = context.connection()
     with (
-        ReferringRepository(names[0], connection) as repository,
-        ReferringRepository(names[1], connection) as sink,
+        ReferringRepository(names[0], context.connection(names[0].host)) as repository,
+        ReferringRepository(
+            names[1], context.connection(names[1].host), sisters=_sisters(*names)
+        ) as sink,
     ):
         copied = copy_with_referrers(repository, sink, names, options, report)
     return CopiedModel(
         reference=names[1], manifest=copied.manifest, referrers=len(copied.referrers)
     )
+
+
+def _sisters(source: Reference, target: Reference) -> Callable[[Digest], Sequence[str]]:
+    """Return what can be mounted from: the source itself, where both are on one registry."""
+    near = source.host == target.host and source.repository != target.repository
+    sisters = (source.repository,) if near else ()
+    return lambda _digest: sisters
 
 
 def _check_digest(destination: Reference, manifest: Manifest) -> None:

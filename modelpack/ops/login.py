@@ -20,7 +20,7 @@ def login(context: Context, registry: str, username: str, password: str) -> str:
     """
     host = _host(registry)
     credential = Credential(username, password)
-    connection = replace(context.connection(), credentials=_Just(credential))
+    connection = replace(context.connection(host), credentials=_Just(credential))
     with Repository(Reference(host, "", ""), connection) as repository:
         repository.ping()
     return Credentials(context.settings.environment).save(host, credential)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from modelpack.content.transfer import CopyOptions, copy
+from dataclasses import replace
+
+from modelpack.content.referrers import copy_with_referrers
 from modelpack.errors import NotFoundError
 from modelpack.formats.detect import detect
 from modelpack.oci.manifest import Manifest
@@ -12,8 +14,13 @@ from modelpack.progress import Event, Report, silent
 from modelpack.store.names import Entry
 
 
-def pull(context: Context, text: str, report: Report = silent) -> tuple[Reference, Manifest]:
+def pull(
+    context: Context, text: str, report: Report = silent, *, verify: bool = False
+) -> tuple[Reference, Manifest]:
     """Fetch the model *text*; its name appears when all of it is there and verified.
+
+    What is in the store already counts if it has the right size, with *verify* only if it has the
+    right bytes.
 
     Raises:
         InputError: *text* names no registry.
@@ -21,7 +28,7 @@ def pull(context: Context, text: str, report: Report = silent) -> tuple[Referenc
         RegistryError: the registry cannot be reached, or refuses.
         IntegrityError: it sent other bytes than it promised.
     """
-    return _pull(context, context.remote(text), report)
+    return _pull(context, context.remote(text), report, verify=verify)
 
 
 def ensure(context: Context, text: str, report: Report = silent) -> Entry:
@@ -33,18 +40,20 @@ def ensure(context: Context, text: str, report: Report = silent) -> Entry:
         if not reference.host:
             raise
         report(Event(action="status", item=f"{reference} is not in the store, pulling it"))
-        _pull(context, reference, report)
+        _pull(context, reference, report, verify=False)
     return context.find(text)
 
 
-def _pull(context: Context, reference: Reference, report: Report) -> tuple[Reference, Manifest]:
+def _pull(
+    context: Context, reference: Reference, report: Report, *, verify: bool
+) -> tuple[Reference, Manifest]:
     report(Event(action="status", item=f"pulling {reference}"))
     with context.repository(reference) as repository, context.store.adding():
-        manifest = copy(
+        copied = copy_with_referrers(
             repository,
             context.store,
             (reference, reference),
-            CopyOptions(action="pull", check=detect, concurrency=context.network.concurrency),
+            replace(context.copying("pull", check=detect), verify=verify),
             report,
         )
-    return reference, manifest
+    return reference, copied.manifest

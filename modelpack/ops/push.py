@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from modelpack.content.transfer import CopyOptions, copy
+from collections.abc import Callable, Sequence
+from functools import cache
+
+from modelpack.content.referrers import copy_with_referrers
+from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
 from modelpack.progress import Event, Report, silent
+from modelpack.store.uploads import Uploads
 
 
 def push(
@@ -27,14 +32,30 @@ def push(
 def _push(
     context: Context, text: str, target: Reference, report: Report
 ) -> tuple[Reference, Manifest]:
+    from modelpack.registry.referrers import ReferringRepository
+
     entry = context.find(text)
     report(Event(action="status", item=f"pushing {target}"))
-    with context.repository(target) as repository:
-        manifest = copy(
-            context.store,
-            repository,
-            (entry.reference, target),
-            CopyOptions(action="push", concurrency=context.network.concurrency),
-            report,
+    journal = Uploads(context.store.layout)
+    connection = context.connection(target.host)
+    with ReferringRepository(target, connection, journal, _sisters(context, target)) as repository:
+        copied = copy_with_referrers(
+            context.store, repository, (entry.reference, target), context.copying("push"), report
         )
-    return target, manifest
+    return target, copied.manifest
+
+
+def _sisters(context: Context, target: Reference) -> Callable[[Digest], Sequence[str]]:
+    """Return who else on the registry of *target* may have a blob, by the names in the store."""
+
+    @cache
+    def known() -> dict[Digest, list[str]]:
+        found: dict[Digest, list[str]] = {}
+        for entry in context.store.list(lambda _warning: None):
+            reference = entry.reference
+            if reference.host == target.host and reference.repository != target.repository:
+                for blob in entry.manifest.blobs:
+                    found.setdefault(blob.digest, []).append(reference.repository)
+        return found
+
+    return lambda digest: known().get(digest, ())

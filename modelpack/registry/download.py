@@ -13,8 +13,9 @@ from modelpack import limits
 from modelpack.content.base import Readable
 from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.descriptor import Descriptor
+from modelpack.registry.failures import network_errors
 from modelpack.registry.retry import pause_after
-from modelpack.registry.session import Answer, Ask, Session, network_errors
+from modelpack.registry.session import Answer, Ask, Session
 
 _OK, _PARTIAL = 200, 206
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*")
@@ -75,6 +76,15 @@ class Download:
                 if data and self._at < self._stop:
                     self._check_speed()
                 return data
+
+    def seek(self, offset: int, /) -> int:
+        """Go to *offset*, with a new request unless that is where it is."""
+        if offset != self._at:
+            self._held.close()
+            self._at = offset
+            self._failed_at = self._window = (time.monotonic(), offset)
+            self._open()
+        return offset
 
     def _read(self, size: int) -> bytes:
         if self._body is None or (self._ranged and self._at >= self._stop):

@@ -11,7 +11,7 @@ from itertools import count
 from typing import Protocol, TypeAlias, TypeVar
 
 from modelpack.errors import NetworkError
-from modelpack.registry.retry import TEMPORARY, may_repeat, parse_retry_after, pause_after
+from modelpack.registry.retry import TEMPORARY, parse_retry_after, pause_after
 
 Wait: TypeAlias = Callable[[float], object]
 """Waits that many seconds."""
@@ -55,8 +55,8 @@ class Patience:
         """Wait before something is tried again."""
         self._wait(seconds)
 
-    def send(self, method: str, send: Callable[[], R]) -> R:
-        """Call *send* until there is an answer to keep.
+    def send(self, send: Callable[[], R], *, repeat: bool) -> R:
+        """Call *send*, and again where that may *repeat*, until there is an answer to keep.
 
         A registry that has never answered is not asked again: the name may be wrong.
 
@@ -66,7 +66,7 @@ class Patience:
         began = time.monotonic()
         for attempt in count(1):
             answer, failure = self._once(send)
-            if not may_repeat(method) or not _is_temporary(answer):
+            if not repeat or not _is_temporary(answer):
                 break
             if failure is not None and not self._answered:
                 break

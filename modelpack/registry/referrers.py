@@ -7,14 +7,10 @@ See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#lis
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelpack import limits
-from modelpack.content.base import Readable
 from modelpack.content.referrers import chosen, fallback_tag, with_referrer
-from modelpack.content.verify import VerifyingReader
 from modelpack.errors import LimitError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
@@ -29,12 +25,6 @@ _PAUSE_S = 0.05
 
 class ReferringRepository(Repository):
     """A repository whose referrers can be listed, and grow with what is pushed."""
-
-    @contextmanager
-    def open(self, blob: Descriptor) -> Iterator[Readable]:
-        """Open *blob* for reading, verified here: where it goes may be another registry."""
-        with super().open(blob) as body:
-            yield VerifyingReader(body, blob, self._session.host)
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*, and its subject know of it."""
@@ -123,6 +113,7 @@ class ReferringRepository(Repository):
             push=True,
             headers={"Content-Type": index.media_type if index else OCI_INDEX},
             body=raw,
+            repeat=True,
         )
         with self._session.request(ask, _CREATED, _OK, _ACCEPTED):
             pass

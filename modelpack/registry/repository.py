@@ -5,21 +5,30 @@ See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#end
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Self
-from urllib.parse import urlencode, urlsplit
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from io import FileIO
+from typing import Self, TypeAlias
+from urllib.parse import urlencode
 
 from modelpack import limits
-from modelpack.content.base import Advance, Readable
-from modelpack.content.verify import check_manifest
-from modelpack.errors import IntegrityError, LimitError, NotFoundError, RegistryError
+from modelpack.content.base import Advance, Readable, UploadJournal
+from modelpack.content.verify import VerifyingReader, check_manifest
+from modelpack.errors import LimitError, NetworkError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import INDEXES, MANIFESTS, Index, Manifest, is_index
 from modelpack.oci.reference import Reference
 from modelpack.registry.download import Download, readable
+from modelpack.registry.outgoing import Outgoing
+from modelpack.registry.policy import policy_for
 from modelpack.registry.problems import looks_like_html
-from modelpack.registry.session import Answer, Ask, Body, Connection, Session
+from modelpack.registry.session import Answer, Ask, Connection, Session
+from modelpack.registry.upload import Forgetful, Upload
+
+Sisters: TypeAlias = Callable[[Digest], Sequence[str]]
+"""Names repositories of the same registry that should have a blob, the likeliest first."""
 
 _ACCEPT = ", ".join((*MANIFESTS, *INDEXES))
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
@@ -28,14 +37,28 @@ _OK, _CREATED, _ACCEPTED = 200, 201, 202
 class Repository:
     """The repository of *reference* on its registry; close it, or use it in `with`."""
 
-    def __init__(self, reference: Reference, connection: Connection) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        connection: Connection,
+        journal: UploadJournal | None = None,
+        sisters: Sisters = lambda _digest: (),
+    ) -> None:
         self._session = Session(reference.host, reference.repository, connection)
         self._host = self.origin = reference.host
+        self._place = f"{reference.host}/{reference.repository}"
+        self._policy = connection.policy or policy_for(reference.host)
+        self._journal = journal or Forgetful()
+        self._sisters = sisters
+        self._uploads: dict[Digest, tuple[Upload, ExitStack]] = {}
+        self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        for _, held in self._uploads.values():
+            held.close()
         self._session.close()
 
     def ping(self) -> None:
@@ -74,6 +97,7 @@ class Repository:
             push=True,
             headers={"Content-Type": manifest.media_type},
             body=manifest.raw,
+            repeat=True,
         )
         with self._session.request(ask, _CREATED, _OK, _ACCEPTED) as response:
             return str(response.headers.get("OCI-Subject", ""))
@@ -106,23 +130,60 @@ class Repository:
         """Let everything that is under way fail at once, and begin nothing more."""
         self._session.interrupt()
 
+    def mount(self, blob: Descriptor) -> bool:
+        """Take *blob* over from a repository of this registry that should have it, if one does."""
+        sisters = self._sisters(blob.digest)[: limits.MOUNT_TRIES]
+        if not sisters or self._upload(blob).is_begun:
+            return False
+        if any(self._mount(blob, sister) for sister in sisters):
+            self._end(blob)
+            return True
+        return False
+
+    def _mount(self, blob: Descriptor, sister: str) -> bool:
+        query = urlencode({"mount": str(blob.digest), "from": sister})
+        url = self._session.url(f"blobs/uploads/?{query}")
+        ask = Ask("POST", url, f"a mount from {sister}", push=True, source=sister)
+        try:
+            with self._session.request(ask, _CREATED, _ACCEPTED) as response:
+                if response.status_code == _CREATED:
+                    return True
+                location = self._session.follow(response)
+                headers = response.headers
+        except NetworkError:
+            raise
+        except (RegistryError, NotFoundError):  # it does not mount, or not for us
+            return False
+        self._upload(blob).take(location, headers)  # it has begun an upload instead
+        return False
+
+    def resume(self, blob: Descriptor) -> int:
+        """Return how many bytes of *blob* need not be sent again by the `put` that follows."""
+        return self._upload(blob).resume()
+
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
-        """Upload *blob* in one streamed request; the registry verifies the digest."""
-        start = Ask("POST", self._session.url("blobs/uploads/"), "an upload", push=True)
-        with self._session.request(start, _ACCEPTED) as response:
-            location = self._session.follow(response)
-        separator = "&" if urlsplit(location).query else "?"
-        upload = _Upload(body, blob, advance)
-        ask = Ask(
-            "PUT",
-            f"{location}{separator}{urlencode({'digest': str(blob.digest)})}",
-            f"blob {blob.digest}",
-            push=True,
-            headers={"Content-Type": "application/octet-stream"},
-            body=Body(upload.rewind, blob.size),
-        )
-        with self._session.request(ask, _CREATED):
-            pass
+        """Send *blob*; the registry verifies it, and so do we unless it is a file of ours."""
+        if not isinstance(body, FileIO):
+            body = VerifyingReader(body, blob)
+        upload = self._upload(blob)
+        try:
+            upload.run(Outgoing(body, blob, advance, upload.resume()))
+        finally:
+            self._end(blob)
+
+    def _upload(self, blob: Descriptor) -> Upload:
+        with self._lock:
+            if blob.digest not in self._uploads:
+                held = ExitStack()
+                note = held.enter_context(self._journal.note(self._place, blob))
+                upload = Upload(self._session, blob, self._policy, note)
+                self._uploads[blob.digest] = (upload, held)
+            return self._uploads[blob.digest][0]
+
+    def _end(self, blob: Descriptor) -> None:
+        with self._lock:
+            _, held = self._uploads.pop(blob.digest)
+        held.close()
 
     def _ask_for(self, blob: Descriptor) -> Ask:
         return Ask("GET", self._blob_url(blob), f"blob {blob.digest}")
@@ -144,42 +205,6 @@ class Repository:
             raise _not_a_registry(self._host)
         check_manifest(raw, reference.digest, self._host)
         return raw, media_type
-
-
-class _Upload:
-    """A blob on its way out: counts what is read, and can begin again."""
-
-    def __init__(self, body: Readable, blob: Descriptor, advance: Advance) -> None:
-        self._body = body
-        self._blob = blob
-        self._advance = advance
-        self._sent = 0
-        self._furthest = 0
-
-    def rewind(self) -> Readable:
-        if self._sent:
-            seek = getattr(self._body, "seek", None)
-            if seek is None:
-                raise RegistryError("the upload was interrupted and cannot begin again")
-            seek(0)
-            self._sent = 0
-        return self
-
-    def __len__(self) -> int:
-        return self._blob.size
-
-    def read(self, size: int = limits.BLOCK, /) -> bytes:
-        data = self._body.read(min(size, limits.BLOCK) if size > 0 else limits.BLOCK)
-        self._sent += len(data)
-        if not data and self._sent != self._blob.size:
-            raise IntegrityError(
-                f"blob {self._blob.digest} has {self._sent:,} bytes, not {self._blob.size:,}",
-                hint="the local store is damaged; build or pull the model again",
-            )
-        if self._sent > self._furthest:
-            self._advance(self._sent - self._furthest)
-            self._furthest = self._sent
-        return data
 
 
 def _not_a_registry(host: str) -> RegistryError:

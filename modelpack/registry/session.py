@@ -1,4 +1,4 @@
-"""HTTP with one registry: the only importer of oras-py and requests.
+"""HTTP with one registry: the only importer of oras-py.
 
 oras-py gives the HTTP session and the URLs; its transfer methods are not used, since they hold
 whole files in memory, verify nothing and never time out. Every request here has a connect and a
@@ -8,23 +8,28 @@ nowhere else.
 
 from __future__ import annotations
 
-import ipaddress
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from modelpack import __version__, limits
-from modelpack.content.base import Readable
-from modelpack.errors import InputError, MissingExtraError, NetworkError, RegistryError
+from modelpack.errors import MissingExtraError, ModelPackError, NetworkError, RegistryError
 from modelpack.registry.challenge import Challenge, joined, parse_challenge, scope_of
 from modelpack.registry.credentials import Credential, Credentials
+from modelpack.registry.failures import network_errors
+from modelpack.registry.handshake import speaks_tls
 from modelpack.registry.patience import Patience, Wait
-from modelpack.registry.problems import broken, error_for, reason
+from modelpack.registry.policy import UploadPolicy
+from modelpack.registry.problems import error_for
+from modelpack.registry.proxies import is_loopback
+from modelpack.registry.retry import may_repeat, parse_retry_after
 from modelpack.registry.tokens import Authority
-from modelpack.registry.wire import Sockets
+from modelpack.registry.trust import Contexts, Identity, Named, Trust, decide
+from modelpack.registry.wire import Piece, Sockets
 
 if TYPE_CHECKING:
     import requests
@@ -43,18 +48,31 @@ class Connection:
     credentials: Credentials
     insecure: bool = False
     """Do without verified TLS, and without TLS where the registry has none."""
-    ca_file: str = ""
-    """PEM file of the certificate authorities to trust instead of the system's."""
+    ca_file: Named | None = None
+    """PEM file of the certificate authorities to trust instead of all others."""
+    identity: Identity | None = None
+    """The client certificate to show to the registry."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Says where certificates are, and proxies."""
+    policy: UploadPolicy | None = None
+    """How blobs are sent, where that is not what is known of the host."""
     pause: Wait | None = None
     """Waits before a request is sent again, instead of really waiting."""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """A request body that is sent as a stream and can be sent again."""
+    """A request body that is sent piece by piece, from its beginning whenever it is asked for."""
 
-    rewind: Callable[[], Readable]
+    pieces: Callable[[], Iterator[Piece]]
     size: int
+    """Bytes of all pieces together, not 0."""
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self.pieces()
+
+    def __len__(self) -> int:
+        return self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +87,12 @@ class Ask:
     """Whether the token must allow writing."""
     headers: Mapping[str, str] | None = None
     body: Body | bytes | None = None
+    repeat: bool = False
+    """Whether it may be sent again although it is neither GET nor HEAD."""
+    source: str = ""
+    """Another repository that the token must allow reading."""
+    timeout_s: float = 0.0
+    """How long to wait for the answer, where that is not as long as usual."""
 
 
 class Session:
@@ -78,10 +102,8 @@ class Session:
         self.host = host
         self.repository = repository
         self._connection = connection
-        self._verify: bool | str = connection.ca_file or not connection.insecure
-        _check_authorities(connection.ca_file)
         self._sockets = Sockets()
-        self._http = _http_session(self._sockets, quiet=connection.insecure)
+        self._http = _http_session(host, connection, self._sockets)
         self._patience = Patience(host, network_errors, connection.pause)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
@@ -133,7 +155,7 @@ class Session:
             response = self._send(ask)
             with response:
                 if response.status_code not in expected:
-                    raise error_for(self.host, ask.what, response.status_code, _start_of(response))
+                    raise self._refusal(ask, response)
                 yield response
 
     def follow(self, response: Answer) -> str:
@@ -148,10 +170,19 @@ class Session:
             )
         return url
 
+    def _refusal(self, ask: Ask, response: Answer) -> ModelPackError:
+        error = error_for(self.host, ask.what, response.status_code, _start_of(response))
+        if isinstance(error, RegistryError):
+            asked = response.headers.get("Retry-After", "")
+            error.retry_after = parse_retry_after(asked, time.time())
+        return error
+
     def _send(self, ask: Ask) -> Answer:
         own = self._is_own(ask.url)
         scope = scope_of(self.repository, push=ask.push)
-        authorization = self._authority.header(scope) if own else ""
+        if ask.source:
+            scope += f" {scope_of(ask.source, push=False)}"
+        authorization = self._authority.current(scope, self._connection.credentials) if own else ""
         response = self._attempt(ask, authorization)
         if response.status_code != _UNAUTHORIZED or not own:
             return response
@@ -178,23 +209,18 @@ class Session:
         headers.update(ask.headers or {})
         if authorization:
             headers["Authorization"] = authorization
-        data: object = ask.body
-        if isinstance(ask.body, Body):
-            data = ask.body.rewind()
-            headers["Content-Length"] = str(ask.body.size)
         return self._patience.send(
-            ask.method,
             lambda: self._http.request(
                 ask.method,
                 ask.url,
                 headers=headers,
-                data=data,  # type: ignore[arg-type]
+                data=ask.body,  # type: ignore[arg-type]
                 stream=True,
-                timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
-                verify=self._verify,
+                timeout=(limits.CONNECT_TIMEOUT_S, ask.timeout_s or limits.READ_TIMEOUT_S),
                 auth=_no_netrc,
                 allow_redirects=ask.method in ("GET", "HEAD"),
             ),
+            repeat=ask.repeat or may_repeat(ask.method),
         )
 
     def _fetch_token(
@@ -202,8 +228,9 @@ class Session:
     ) -> Mapping[str, object]:
         if urlsplit(challenge.realm).scheme == "http" and self.root.startswith("https:"):
             raise RegistryError(f"{self.host} wants its password sent in the clear; refused")
-        wanted = {"service": challenge.service, "scope": joined(challenge.scope, scope)}
-        parameters = {key: value for key, value in wanted.items() if value}
+        scopes = joined(challenge.scope, scope)
+        wanted = {"service": challenge.service, "scope": scopes}
+        parameters: dict[str, str | list[str]] = {k: v for k, v in wanted.items() if v}
         identity = credential.identity_token if credential else ""
         headers = {"User-Agent": f"modelpack/{__version__}"}
         if identity:
@@ -215,9 +242,10 @@ class Session:
         elif credential:
             headers["Authorization"] = credential.basic
             parameters["account"] = credential.username
+        if scopes and not identity:  # one parameter each here, one list with spaces for a POST
+            parameters["scope"] = scopes.split()
         method = "POST" if identity else "GET"
         response = self._patience.send(
-            method,
             lambda: self._http.request(
                 method,
                 challenge.realm,
@@ -225,11 +253,11 @@ class Session:
                 data=parameters if identity else None,
                 headers=headers,
                 timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
-                verify=self._verify,
                 auth=_no_netrc,
                 stream=True,
                 allow_redirects=not identity,
             ),
+            repeat=may_repeat(method),
         )
         with response:
             if not response.ok:
@@ -246,107 +274,41 @@ class Session:
             self._http.get(
                 f"https://{name}/v2/",
                 timeout=(limits.CONNECT_TIMEOUT_S, limits.CONNECT_TIMEOUT_S),
-                verify=self._verify,
                 auth=_no_netrc,
                 allow_redirects=False,
             ).close()
         except requests.exceptions.SSLError as error:
-            return "https" if "CERTIFICATE_VERIFY_FAILED" in str(error) else "http"
+            return "https" if speaks_tls(error) else "http"
+        except NetworkError as error:
+            if error.status is None:  # the proxy is not there
+                raise
+            return "http"
         except requests.RequestException:
             return "http"
         return "https"
 
 
-@contextmanager
-def network_errors(host: str) -> Iterator[None]:
-    """Turn whatever the HTTP library raises into our own `NetworkError`."""
-    import ssl
-    from http.client import HTTPException
-
-    import requests
-    import urllib3
-
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
-        if "CERTIFICATE_VERIFY_FAILED" in str(error):
-            raise NetworkError(
-                f"the certificate of {host} is not trusted",
-                hint="name the authority with --ca-file, or use --insecure",
-            ) from None
-        raise NetworkError(
-            f"{host} does not speak TLS", hint="for plain HTTP use --insecure"
-        ) from None
-    except requests.exceptions.ConnectTimeout:
-        raise NetworkError(f"{host} does not answer", hint="is the name right?") from None
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        raise NetworkError(f"{host} stopped answering", hint="try again") from None
-    except (requests.exceptions.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-        raise RegistryError(f"{host} redirects to nowhere: {reason(error)}") from None
-    except requests.exceptions.ConnectionError as error:
-        if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError):
-            raise broken(host, error) from None
-        raise NetworkError(
-            f"cannot reach {host}: {reason(error)}", hint="is the registry running?"
-        ) from None
-    except (
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        HTTPException,
-        OSError,
-    ) as error:
-        if isinstance(error, OSError) and not isinstance(
-            error, (requests.RequestException, ConnectionError, ssl.SSLError)
-        ):
-            raise
-        raise broken(host, error) from None
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether *host* (with or without port) is this machine."""
-    name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name).is_loopback
-    except ValueError:
-        return False
-
-
-def _check_authorities(path: str) -> None:
-    """Refuse a file that the TLS library could only say about that the host is not trusted."""
-    if not path:
-        return
-    import ssl
-
-    try:
-        ssl.create_default_context(cafile=path)
-    except OSError as error:
-        raise InputError(
-            f"{path} holds no certificate authorities: {error.strerror or error}",
-            hint="--ca-file names a PEM file",
-        ) from None
-
-
-def _http_session(sockets: Sockets, *, quiet: bool) -> requests.Session:
+def _http_session(host: str, connection: Connection, sockets: Sockets) -> requests.Session:
     try:
         from oras.provider import Registry
     except ImportError as error:  # pragma: no cover - a broken installation
         raise MissingExtraError(f"talking to a registry ({error.name})", "runtime") from None
-    from requests.adapters import HTTPAdapter
+    from modelpack.registry.adapter import Ways, mount
 
-    class Adapter(HTTPAdapter):
-        """Send bodies in blocks that stay in the processor's cache."""
+    def trust() -> Trust:
+        return decide(
+            host,
+            connection.environment,
+            verify=not connection.insecure,
+            authority=connection.ca_file,
+            identity=connection.identity,
+        )
 
-        def init_poolmanager(self, *args: object, **kwargs: object) -> None:
-            super().init_poolmanager(*args, **kwargs, blocksize=limits.BLOCK)  # type: ignore[arg-type]
-            self.poolmanager.pool_classes_by_scheme = sockets.pools()
-
-    session: requests.Session = Registry(tls_verify=not quiet).session  # quiet: no warnings
+    quiet = connection.insecure  # no warnings
+    session: requests.Session = Registry(tls_verify=not quiet).session
     session.max_redirects = 5
     session.rebuild_auth = _rebuild_auth  # type: ignore[method-assign]
-    session.mount("https://", Adapter(pool_maxsize=32))
-    session.mount("http://", Adapter(pool_maxsize=32))
+    mount(session, _HUB.get(host, host), Ways(Contexts(trust), sockets, connection.environment))
     return session
 
 

@@ -31,9 +31,20 @@ class Authority:
         self._lock = threading.Lock()
         self._basic = ""
         self._tokens: dict[str, tuple[str, float]] = {}
+        self._challenges: dict[str, Challenge] = {}
 
-    def header(self, scope: str) -> str:
-        """Return what is known to work for *scope*, or nothing."""
+    def current(self, scope: str, credentials: Credentials) -> str:
+        """Return what works for *scope*, or nothing before it was challenged for.
+
+        A token that has expired is fetched anew here, so that no body is sent in vain.
+        """
+        challenge = self._challenges.get(scope)
+        known = self._known(scope)
+        if known or challenge is None:
+            return known
+        return self.answer(challenge, scope, credentials, "")
+
+    def _known(self, scope: str) -> str:
         if self._basic:
             return self._basic
         token, expires = self._tokens.get(scope, ("", 0.0))
@@ -48,7 +59,7 @@ class Authority:
             AuthenticationError: the token service refuses the credentials.
         """
         with self._lock:
-            known = self.header(scope)
+            known = self._known(scope)
             if known and known != refused:
                 return known  # another thread was told the same, and has asked meanwhile
             credential = credentials.get(self._host)
@@ -71,5 +82,6 @@ class Authority:
             raise RegistryError(f"the token service of {self._host} gave no token")
         life = answer.get("expires_in")
         seconds = float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE_S
+        self._challenges[scope] = challenge
         self._tokens[scope] = (token, time.monotonic() + max(seconds - _MARGIN_S, 1.0))
         return token

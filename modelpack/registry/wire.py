@@ -1,15 +1,58 @@
-"""The sockets of one HTTP session, so that reading from them can be broken off."""
+"""The sockets of one HTTP session: what moves can be broken off, and files bypass Python."""
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import threading
 import weakref
+from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from modelpack import limits
+from modelpack.errors import IntegrityError
 
 if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """The bytes from *start* up to *stop* of an open file, as a piece of a request body."""
+
+    descriptor: int
+    start: int
+    stop: int
+
+    def send(self, sock: socket.socket) -> None:
+        """Hand the bytes to the kernel, which takes them from its page cache."""
+        at = self.start
+        while at < self.stop:
+            try:
+                sent = os.sendfile(sock.fileno(), self.descriptor, at, self.stop - at)
+            except BlockingIOError:
+                _wait_until_writable(sock)
+                continue
+            if not sent:
+                raise _cut_short()
+            at += sent
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield the bytes, for connections that must encrypt them."""
+        at = self.start
+        while at < self.stop:
+            block = os.pread(self.descriptor, min(limits.BLOCK, self.stop - at), at)
+            if not block:
+                raise _cut_short()
+            at += len(block)
+            yield block
+
+
+Piece: TypeAlias = bytes | FilePart
+"""A piece of a request body."""
 
 
 class Sockets:
@@ -23,7 +66,7 @@ class Sockets:
         """Remember *opened* while it lives."""
         if opened is not None:
             with self._lock:
-                self._open.add(opened)
+                self._open.add(getattr(opened, "socket", opened))  # TLS within TLS is no socket
 
     def shut(self) -> None:
         """Let every read and write that waits fail now."""
@@ -41,19 +84,48 @@ class Sockets:
         add = self.add
 
         class Plain(HTTPConnection):
-            """Tells of its socket."""
+            """Tells of its socket, and sends pieces of files."""
 
             def connect(self) -> None:
                 super().connect()
                 add(self.sock)
+
+            def send(self, data: Any) -> None:  # noqa: ANN401
+                if not isinstance(data, FilePart):
+                    super().send(data)
+                    return
+                self.sock.settimeout(limits.READ_TIMEOUT_S)  # until here it was that of connecting
+                data.send(self.sock)
 
         class Secure(HTTPSConnection):
-            """Tells of its socket."""
+            """Tells of its socket, and sends pieces of files."""
 
             def connect(self) -> None:
                 super().connect()
                 add(self.sock)
+
+            def send(self, data: Any) -> None:  # noqa: ANN401
+                if not isinstance(data, FilePart):
+                    super().send(data)
+                    return
+                self.sock.settimeout(limits.READ_TIMEOUT_S)
+                for block in data.blocks():
+                    super().send(block)
 
         plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
         secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
         return {"http": plain, "https": secure}
+
+
+def _wait_until_writable(sock: socket.socket) -> None:
+    waiting = select.poll()
+    waiting.register(sock, select.POLLOUT)
+    timeout = sock.gettimeout()
+    if not waiting.poll(None if timeout is None else timeout * 1000):
+        raise TimeoutError("the other side takes nothing more")
+
+
+def _cut_short() -> IntegrityError:
+    return IntegrityError(
+        "a file became shorter while it was sent", hint="`modelpack fsck` checks the store"
+    )

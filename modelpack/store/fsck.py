@@ -8,17 +8,17 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from modelpack import limits
+from modelpack.content.base import Advance
 from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
-from modelpack.oci.manifest import Manifest
 from modelpack.progress import Event, Report, silent
 from modelpack.store.paths import Layout
 
@@ -50,19 +50,19 @@ class Trouble:
 
 
 def judge(
-    manifests: Mapping[str, Manifest], conditions: Mapping[Digest, Condition]
+    needs: Mapping[str, Iterable[Descriptor]], conditions: Mapping[Digest, Condition]
 ) -> list[Trouble]:
-    """Return what is wrong with the blobs of *manifests*, and with any other that was examined."""
-    needs: dict[tuple[Digest, int], dict[str, Descriptor]] = {}
-    for name, manifest in manifests.items():
-        for blob in manifest.blobs:
-            needs.setdefault((blob.digest, blob.size), {})[name] = blob
+    """Return what is wrong with the blobs that names need, and with any other that was examined."""
+    users_of: dict[tuple[Digest, int], dict[str, Descriptor]] = {}
+    for name, blobs in needs.items():
+        for blob in blobs:
+            users_of.setdefault((blob.digest, blob.size), {})[name] = blob
     found: list[Trouble] = []
-    for (digest, _), users in needs.items():
+    for (digest, _), users in users_of.items():
         trouble = _trouble(next(iter(users.values())), conditions.get(digest), tuple(users))
         if trouble is not None:
             found.append(trouble)
-    needed = {digest for digest, _ in needs}
+    needed = {digest for digest, _ in users_of}
     for digest, condition in conditions.items():
         if condition.problem and digest not in needed:
             blob = Descriptor("", digest, condition.size)
@@ -79,7 +79,9 @@ def examine(
     workers = max(1, min(os.cpu_count() or 1, 32))
     with ThreadPoolExecutor(workers, "fsck") as pool:
         try:
-            found = pool.map(lambda d: condition_of(layout.blob(d), d, counter), largest_first)
+            found = pool.map(
+                lambda d: condition_of(layout.blob(d), d, counter.advance), largest_first
+            )
             conditions = dict(zip(largest_first, found, strict=True))
         except BaseException:
             counter.stopped.set()
@@ -89,8 +91,8 @@ def examine(
     return conditions
 
 
-def condition_of(path: Path, digest: Digest, counter: _Counter | None = None) -> Condition:
-    """Hash the file *path*, which should be *digest*."""
+def condition_of(path: Path, digest: Digest, advance: Advance = lambda _count: None) -> Condition:
+    """Hash the file *path*, which should be *digest*; *advance* hears of bytes that were read."""
     seen, size, untold = hashlib.sha256(), 0, 0
     block = bytearray(limits.BLOCK)
     view = memoryview(block)
@@ -100,13 +102,12 @@ def condition_of(path: Path, digest: Digest, counter: _Counter | None = None) ->
                 seen.update(view[:count])
                 size += count
                 untold += count
-                if counter is not None and untold >= limits.TELL_EVERY:
-                    counter.advance(untold)
+                if untold >= limits.TELL_EVERY:
+                    advance(untold)
                     untold = 0
     except OSError as error:
         return Condition(size, f"cannot be read: {error.strerror}")
-    if counter is not None:
-        counter.advance(untold)
+    advance(untold)
     if seen.hexdigest() == digest.hex:
         return Condition(size)
     return Condition(size, f"is damaged: its bytes have the digest sha256:{seen.hexdigest()[:12]}…")

@@ -18,10 +18,11 @@ from modelpack.oci.manifest import Manifest
 from modelpack.store import locks
 from modelpack.store.blobs import store_errors
 from modelpack.store.paths import Layout
+from modelpack.store.referrers import Referrers, divide
 from modelpack.store.survey import Leftover, Unreadable, empty_folders, leftovers, survey
 
 RESUMABLE_S = 7 * 86_400
-"""How long a download that can be resumed is kept, in seconds."""
+"""How long a transfer that can be resumed is kept, in seconds."""
 TEMPORARY_S = 3_600
 """How long any other unfinished file is kept, in seconds."""
 _RESUMABLE = (".part", ".json")
@@ -36,6 +37,8 @@ class Pruned:
     leftovers: tuple[Leftover, ...]
     folders: tuple[Path, ...]
     """Folders that held no name."""
+    referrers: tuple[Manifest, ...]
+    """What refers to something that is not here any more."""
     unreadable: tuple[Unreadable, ...]
     """Names that cannot be read; where there is one, every blob stays."""
 
@@ -76,7 +79,7 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
         StoreError: somebody is building, pulling or pushing, or the store is read-only.
     """
     if not layout.root.is_dir():
-        return Pruned({}, (), (), ())
+        return Pruned({}, (), (), (), ())
     with locks.exclusive(layout.lock) as alone:
         if not alone:
             raise StoreError(
@@ -84,10 +87,17 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
                 hint="prune again when that is done",
             )
         found = survey(layout)
+        named = [manifest.digest for manifest in found.manifests.values()]
+        living, dead = divide(named, found.referrers)
+        if found.unreadable:
+            blobs, dead = {}, []
+        else:
+            blobs = unneeded(found.blobs, [*found.manifests.values(), *living])
         pruned = Pruned(
-            {} if found.unreadable else unneeded(found.blobs, found.manifests.values()),
+            blobs,
             tuple(stale(leftovers(layout), now)),
             tuple(empty_folders(layout)),
+            tuple(dead),
             found.unreadable,
         )
         if not dry_run:
@@ -96,6 +106,8 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
 
 
 def _remove(layout: Layout, pruned: Pruned) -> None:
+    for manifest in pruned.referrers:
+        Referrers(layout).remove(manifest)
     with store_errors(layout):
         for digest in pruned.blobs:
             layout.blob(digest).unlink(missing_ok=True)
@@ -107,4 +119,4 @@ def _remove(layout: Layout, pruned: Pruned) -> None:
 
 
 def _is_resumable(file: Leftover) -> bool:
-    return file.path.name.startswith("sha256-") and file.path.suffix in _RESUMABLE
+    return file.path.name.startswith(("sha256-", "upload-")) and file.path.suffix in _RESUMABLE

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from modelpack.content.base import Advance, Readable
+from modelpack.content.referrers import chosen, described
 from modelpack.content.verify import read_blob
 from modelpack.errors import InputError, IntegrityError, NotFoundError, StoreError
 from modelpack.oci.descriptor import Descriptor
@@ -15,9 +18,12 @@ from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store import locks
 from modelpack.store.blobs import Blobs, ScratchFile, store_errors
+from modelpack.store.fsck import condition_of
+from modelpack.store.gc import unneeded
 from modelpack.store.names import Entry, Listed, Names
 from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
+from modelpack.store.referrers import Referrers, divide
 
 
 class LocalStore:
@@ -27,6 +33,7 @@ class LocalStore:
         self.layout = Layout(root)
         self._blobs = Blobs(self.layout)
         self._names = Names(self.layout)
+        self._referrers = Referrers(self.layout)
 
     @contextmanager
     def adding(self) -> Iterator[None]:
@@ -64,10 +71,14 @@ class LocalStore:
         self._blobs.put(blob, body, advance)
 
     def partial(
-        self, blob: Descriptor, waiting: Callable[[], None]
+        self, blob: Descriptor, waiting: Callable[[], None], *, anew: bool = False
     ) -> AbstractContextManager[PartialFile | None]:
         """Have *blob* for oneself, or get None if another process has brought it."""
-        return partial_file(self.layout, blob, lambda: self._blobs.has(blob), waiting)
+        return partial_file(self.layout, blob, lambda: not anew and self.has(blob), waiting)
+
+    def check(self, blob: Descriptor, advance: Advance) -> bool:
+        """Tell whether *blob*, which is there, has the bytes that its digest promises."""
+        return not condition_of(self._blobs.path(blob.digest), blob.digest, advance).problem
 
     def add(self, data: bytes) -> Digest:
         """Store a small blob and return its digest."""
@@ -76,6 +87,19 @@ class LocalStore:
     def scratch(self) -> AbstractContextManager[ScratchFile]:
         """Begin a blob whose digest is not known yet."""
         return self._blobs.scratch()
+
+    @contextmanager
+    def spool(self) -> Iterator[BinaryIO]:
+        """Yield a file for what must be read in another order than it comes; it has no name."""
+        with store_errors(self.layout):
+            self.layout.ingest.mkdir(parents=True, exist_ok=True)
+            file = tempfile.TemporaryFile(dir=self.layout.ingest)  # noqa: SIM115 - just below
+        with file:
+            yield file
+
+    def errors(self) -> AbstractContextManager[None]:
+        """Turn what the file system says about the store into a `StoreError` with a hint."""
+        return store_errors(self.layout)
 
     def remove_blob(self, digest: Digest) -> None:
         """Remove a blob that is not what its name says."""
@@ -93,16 +117,29 @@ class LocalStore:
             NotFoundError: it names nothing here.
         """
         entry = self._names.read(reference)
-        if entry is None:
+        if entry is not None:
+            return entry.manifest
+        referrer = self._referrers.find(reference.digest) if reference.digest else None
+        if referrer is None:
             raise NotFoundError(f"model {str(reference)!r} is not in the store")
-        return entry.manifest
+        return referrer
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
-        """Let *reference* name *manifest*, all of whose blobs must be here."""
+        """Let *reference* name *manifest*, all of whose blobs must be here.
+
+        What refers to something and has no tag gets no name; it is found by what it refers to.
+        """
         for blob in manifest.blobs:
             if not self._blobs.has(blob):
                 raise IntegrityError(f"blob {blob.digest} of {reference} is not in the store")
-        self._names.write(reference, manifest)
+        if manifest.subject is not None and not reference.tag:
+            self._referrers.add(manifest.subject.digest, manifest)
+        else:
+            self._names.write(reference, manifest)
+
+    def referrers(self, subject: Digest, artifact_type: str = "") -> tuple[Descriptor, ...]:
+        """Return the manifests whose subject is *subject*, of one artifact type or of all."""
+        return chosen(map(described, self._referrers.of(subject)), artifact_type)
 
     def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
         """Yield every model that can be read; say to *warn* which files cannot."""
@@ -118,7 +155,7 @@ class LocalStore:
         Blobs stay when somebody is building or pulling, or when a name cannot be read: it might
         need them.
         """
-        doomed: dict[Digest, Descriptor] = {}
+        doomed: dict[Digest, int] = {}
         with locks.exclusive(self.layout.lock) as alone:
             for reference in references:
                 try:
@@ -126,20 +163,20 @@ class LocalStore:
                 except InputError:  # a damaged manifest does not say what it needed
                     entry = None
                 if entry is not None:
-                    doomed.update((blob.digest, blob) for blob in entry.manifest.blobs)
+                    doomed.update((blob.digest, blob.size) for blob in entry.manifest.blobs)
                 self._names.remove(entry.reference if entry else reference)
             return self._sweep(doomed) if alone else 0
 
-    def _sweep(self, doomed: dict[Digest, Descriptor]) -> int:
+    def _sweep(self, doomed: dict[Digest, int]) -> int:
         doubts: list[str] = []
-        for entry in self._names.list(doubts.append):
-            for blob in entry.manifest.blobs:
-                doomed.pop(blob.digest, None)
+        named = [entry.manifest for entry in self._names.list(doubts.append)]
         if doubts:
             return 0
-        freed = 0
-        for digest, blob in doomed.items():
-            with store_errors(self.layout):
-                self._blobs.path(digest).unlink(missing_ok=True)
-            freed += blob.size
-        return freed
+        living, dead = divide((manifest.digest for manifest in named), self._referrers.all())
+        for manifest in dead:
+            doomed.update((blob.digest, blob.size) for blob in manifest.blobs)
+            self._referrers.remove(manifest)
+        free = unneeded(doomed, [*named, *living])
+        for digest in free:
+            self.remove_blob(digest)
+        return sum(free.values())

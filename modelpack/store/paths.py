@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpack.errors import ModelPackError
+from modelpack.errors import DigestError, ModelPackError
 from modelpack.oci.digest import Digest
 from modelpack.oci.reference import Reference
 
@@ -45,6 +45,19 @@ class Layout:
         """Return the file of the blob *digest*."""
         return self.root / "blobs" / f"sha256-{digest.hex}"
 
+    @property
+    def referrers(self) -> Path:
+        """The folder of what refers to models, with a folder for each subject."""
+        return self.root / "referrers"
+
+    def referrers_of(self, subject: Digest) -> Path:
+        """Return the folder of what is about *subject*."""
+        return self.referrers / f"sha256-{subject.hex}"
+
+    def referrer(self, subject: Digest, digest: Digest) -> Path:
+        """Return the file of the manifest *digest*, which is about *subject*."""
+        return self.referrers_of(subject) / f"sha256-{digest.hex}"
+
     def repository(self, reference: Reference) -> Path:
         """Return the folder of the tags of *reference*'s repository."""
         return self.manifests / (reference.host or LOCAL_HOST) / reference.repository
@@ -67,3 +80,12 @@ class Layout:
             return None
         stored = (reference.host or LOCAL_HOST, reference.repository, reference.tag)
         return reference if stored == (host, repository, tag) else None
+
+
+def digest_of_file(name: str) -> Digest | None:
+    """Return the digest that a file called *name* should have, or None if it is not called so."""
+    prefix, _, digits = name.partition("-")
+    try:
+        return Digest.parse(f"{prefix}:{digits}")
+    except DigestError:
+        return None

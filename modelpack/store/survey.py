@@ -12,13 +12,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpack.errors import DigestError, ModelPackError
+from modelpack.errors import ModelPackError
+from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.names import Names
-from modelpack.store.paths import Layout
+from modelpack.store.paths import Layout, digest_of_file
+from modelpack.store.referrers import Referrers, divide
 
-_OURS = ("blobs", "ingest", "manifests", ".lock")
+_OURS = ("blobs", "ingest", "manifests", "referrers", ".lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,19 @@ class Survey:
     """The size of every file that is called like a blob."""
     foreign: tuple[Path, ...]
     """Files that are no part of a store."""
+    referrers: tuple[Manifest, ...] = ()
+    """The manifests of everything that refers to something."""
+
+    def needs(self) -> dict[str, tuple[Descriptor, ...]]:
+        """Return the blobs that each name needs: its own and those of what refers to it."""
+        return {
+            name: tuple(
+                blob
+                for each in (manifest, *divide((manifest.digest,), self.referrers)[0])
+                for blob in each.blobs
+            )
+            for name, manifest in self.manifests.items()
+        }
 
 
 def survey(layout: Layout) -> Survey:
@@ -67,7 +82,8 @@ def survey(layout: Layout) -> Survey:
     blobs, strangers = _blobs(layout.blobs)
     strangers += [path for path in _children(layout.root) if path.name not in _OURS]
     strangers += [Path(u.path) for u in unreadable if not u.name and Path(u.path).is_file()]
-    return Survey(manifests, tuple(unreadable), blobs, tuple(sorted(strangers)))
+    referrers = tuple(Referrers(layout).all())
+    return Survey(manifests, tuple(unreadable), blobs, tuple(sorted(strangers)), referrers)
 
 
 def leftovers(layout: Layout) -> list[Leftover]:
@@ -133,7 +149,7 @@ def _blobs(folder: Path) -> tuple[dict[Digest, int], list[Path]]:
     blobs: dict[Digest, int] = {}
     strangers: list[Path] = []
     for path in _children(folder):
-        digest = _digest(path.name)
+        digest = digest_of_file(path.name)
         try:
             if digest is None or not path.is_file():
                 strangers.append(path)
@@ -142,14 +158,6 @@ def _blobs(folder: Path) -> tuple[dict[Digest, int], list[Path]]:
         except OSError:  # it went away, or its folder is shut
             strangers.append(path)
     return blobs, strangers
-
-
-def _digest(name: str) -> Digest | None:
-    prefix, _, digits = name.partition("-")
-    try:
-        return Digest.parse(f"{prefix}:{digits}")
-    except DigestError:
-        return None
 
 
 def _children(folder: Path) -> list[Path]:

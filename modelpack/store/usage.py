@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
-from modelpack.oci.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +46,18 @@ class Usage:
 
 
 def measure(
-    manifests: Mapping[str, Manifest], blobs: Mapping[Digest, int], unfinished: Iterable[int]
+    needs: Mapping[str, Iterable[Descriptor]],
+    blobs: Mapping[Digest, int],
+    unfinished: Iterable[int],
 ) -> Usage:
-    """Return what the names *manifests* cost where the files *blobs* and *unfinished* lie.
+    """Return what the names that have *needs* cost where the files *blobs* and *unfinished* lie.
 
     A blob that is not there costs nothing.
     """
-    needs = {name: {blob.digest for blob in m.blobs} for name, m in manifests.items()}
-    users = Counter(digest for digests in needs.values() for digest in digests)
+    digests_of = {name: {blob.digest for blob in needed} for name, needed in needs.items()}
+    users = Counter(digest for digests in digests_of.values() for digest in digests)
     costs = []
-    for name, digests in needs.items():
+    for name, digests in digests_of.items():
         unique = sum(blobs.get(digest, 0) for digest in digests if users[digest] == 1)
         shared = sum(blobs.get(digest, 0) for digest in digests if users[digest] > 1)
         costs.append(Cost(name, shared, unique))

@@ -113,3 +113,14 @@ def test_copy_wants_registries_and_the_right_digest(cli, registry):
     other = f"{registry.host}/b@sha256:{'0' * 64}"
     assert "whose digest is" in cli("copy", "-q", name, other).error(2)
     cli("copy", "-q", f"{registry.host}/missing:v1", name).error(3)
+
+
+def test_a_tar_comes_from_a_pipe(cli, built, tmp_path, store):
+    cli("save", "tiny", "-o", tmp_path / "x.tar")
+    cli("rm", "tiny")
+    tar = (tmp_path / "x.tar").read_bytes()
+    assert cli("load", "-q", stdin=tar).out == f"{built}\n"
+    assert cli("show", "--system", "tiny").code == 0
+    assert list((store / "ingest").iterdir()) == []
+    assert "stdin" in cli("load", "-", stdin=tar[:5_000]).error(2)
+    assert "stdin" in cli("load", stdin=b"").error(2)

@@ -61,6 +61,7 @@ def test_prune_as_json(cli, stray):
         "blobs": [{"digest": f"sha256:{'a' * 64}", "size": 2_000}],
         "leftovers": [],
         "folders": [],
+        "referrers": [],
         "unreadable": [],
     }
 

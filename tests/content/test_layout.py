@@ -300,8 +300,11 @@ def test_a_referrer_with_a_missing_blob_fails_the_copy(source, layout, tmp_path)
         copy_with_referrers(layout, FolderLayout.create(tmp_path / "there"), (NAME, NAME), HOW)
 
 
-def test_a_store_takes_the_model_without_its_referrers(source, layout, tmp_path):
+def test_referrers_go_through_a_store_from_layout_to_layout(source, layout, tmp_path):
     manifest = copy(source, layout, (NAME, NAME), HOW)
-    about(layout, manifest.descriptor)
-    copied = copy_with_referrers(layout, LocalStore(tmp_path / "there"), (NAME, NAME), HOW)
-    assert copied.referrers == ()
+    signature = about(layout, manifest.descriptor)
+    store, there = LocalStore(tmp_path / "there"), FolderLayout.create(tmp_path / "second")
+    first = copy_with_referrers(layout, store, (NAME, NAME), HOW)
+    second = copy_with_referrers(store, there, (NAME, NAME), HOW)
+    assert {entry.digest for entry in first.referrers} == {signature.digest}
+    assert first.referrers == second.referrers == there.referrers(manifest.digest)

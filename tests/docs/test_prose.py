@@ -18,6 +18,7 @@ WRAPPED = [
     for name in (
         "docs/format.md",
         "docs/modelfile.md",
+        "docs/registries.md",
         "docs/ci/README.md",
         "Modelfile.examples/README.md",
     )

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
+from fakes.uploads import FakeUploads
 from fakes.web import Exchange, FakeServer, serve
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
@@ -76,8 +77,7 @@ class FakeRegistry(FakeServer):
         """Tokens that are no longer good."""
         self.blobs: dict[str, bytes] = {}
         self.manifests: dict[tuple[str, str], tuple[bytes, str]] = {}
-        self.upload_base = ""
-        """Where uploads go; empty for a relative Location."""
+        self.uploads = FakeUploads(self)
         self.ranges = True
         """Whether a part of a blob may be asked for."""
         self.pace_s = 0.0
@@ -105,7 +105,7 @@ class FakeRegistry(FakeServer):
         elif match["kind"] == "blobs":
             self._blob(exchange, match["rest"])
         else:
-            self._upload(exchange, match["repo"])
+            self.uploads.answer(exchange, match["repo"], match["rest"])
 
     def _refused(self, exchange: Exchange, repo: str, *, push: bool) -> bool:
         said = exchange.headers.get("Authorization", "")
@@ -141,14 +141,3 @@ class FakeRegistry(FakeServer):
             serve(exchange, self.blobs[digest], ranges=self.ranges, pace_s=self.pace_s)
         else:
             exchange.reply(404, b'{"errors":[{"code":"BLOB_UNKNOWN","message":"unknown"}]}')
-
-    def _upload(self, exchange: Exchange, repo: str) -> None:
-        query = parse_qs(urlsplit(exchange.path).query)
-        if exchange.command == "POST":
-            where = f"{self.upload_base}/v2/{repo}/blobs/uploads/1?_state=a%2Bb"
-            exchange.reply(202, Location=where)
-        elif digest_of(exchange.body) == query.get("digest", [""])[0] and "_state" in query:
-            self.add_blob(exchange.body)
-            exchange.reply(201)
-        else:
-            exchange.reply(400, b'{"errors":[{"code":"DIGEST_INVALID","message":"other bytes"}]}')

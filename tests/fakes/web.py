@@ -143,6 +143,10 @@ class FakeServer:
         """Switch a fault on; an *early* one answers before the body is read."""
         self._faults.insert(0, Fault(method, part, answer, times, early))
 
+    def healthy(self) -> None:
+        """Switch all faults off."""
+        self._faults.clear()
+
     def fault_for(self, method: str, path: str, *, early: bool = False) -> Answer | None:
         for fault in self._faults:
             if fault.early == early and fault.fits(method, path):

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from fakes.certificates import Authority
 from fakes.debian import docker_registry
-from fakes.models import context_at
+from fakes.models import context_at, serve_model
 from fakes.registry import FakeRegistry
 
 from modelpack.ops.context import Context
@@ -28,6 +29,22 @@ def here(tmp_path: Path) -> Context:
 def there(tmp_path: Path) -> Context:
     """Another, empty store to pull into."""
     return context_at(tmp_path / "there")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority with certificates."""
+    return Authority(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secure(authority: Authority) -> Iterator[FakeRegistry]:
+    """A registry that speaks TLS, with a model in it."""
+    registry = FakeRegistry()
+    authority.secure(registry)
+    with registry:
+        serve_model(registry)
+        yield registry
 
 
 @pytest.fixture(scope="session")

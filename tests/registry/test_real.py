@@ -11,7 +11,7 @@ from fakes.debian import docker_registry
 from fakes.models import build_model, context_at, files_in
 from support.models import LAYERED, leftovers
 
-from modelpack.errors import AuthenticationError, NotFoundError, RegistryError
+from modelpack.errors import AuthenticationError, IntegrityError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.reference import Reference
 from modelpack.ops.login import login, logout
@@ -65,10 +65,22 @@ def test_a_blob_is_there_after_it_was_put(real, here, request):
             assert body.read() == b"weights"
 
 
-def test_other_bytes_than_promised_are_refused_by_the_registry(real, here, request):
+def test_other_bytes_than_promised_are_refused_by_the_registry(real, here, tmp_path, request):
+    blob = Descriptor.of(b"weights", "application/x")
+    (tmp_path / "file").write_bytes(b"heights")
+    with here.repository(Reference.parse(f"{real}/{repo(request)}")) as repository:
+        with (
+            (tmp_path / "file").open("rb", buffering=0) as body,
+            pytest.raises(RegistryError, match=r"400.*DIGEST_INVALID"),
+        ):
+            repository.put(blob, body, lambda _count: None)
+        assert not repository.has(blob)
+
+
+def test_other_bytes_than_promised_are_noticed_where_they_are_no_file(real, here, request):
     blob = Descriptor.of(b"weights", "application/x")
     with here.repository(Reference.parse(f"{real}/{repo(request)}")) as repository:
-        with pytest.raises(RegistryError, match=r"400.*DIGEST_INVALID"):
+        with pytest.raises(IntegrityError, match="sent bytes with the digest"):
             repository.put(blob, io.BytesIO(b"heights"), lambda _count: None)
         assert not repository.has(blob)
 

@@ -29,7 +29,8 @@ SUBJECT = Digest.of(b"subject")
 
 
 def repository(context, text):
-    return ReferringRepository(Reference.parse(text), context.connection())
+    reference = Reference.parse(text)
+    return ReferringRepository(reference, context.connection(reference.host))
 
 
 def refer(context, text, subject, kind=SIGNATURE):

@@ -7,14 +7,13 @@ import time
 from email.utils import formatdate
 
 import pytest
-from fakes.models import build_model, serve_model
+from fakes.models import serve_model
 from fakes.web import says, serve
 
 from modelpack import limits
 from modelpack.errors import NetworkError, RegistryError
 from modelpack.oci.reference import Reference
 from modelpack.ops.pull import pull
-from modelpack.ops.push import push
 from modelpack.registry.credentials import Credentials
 from modelpack.registry.repository import Repository
 from modelpack.registry.retry import may_repeat, parse_retry_after, pause_after
@@ -152,14 +151,6 @@ def test_a_registry_that_never_answers_is_asked_once(registry, resolve, waited):
     with pytest.raises(NetworkError, match="broke"):
         resolve()
     assert waited == []
-
-
-def test_the_upload_is_not_repeated(registry, here, tmp_path):
-    build_model(here, tmp_path, "tiny")
-    registry.instead("PUT", "/uploads/", says(503))
-    with pytest.raises(RegistryError, match="503"):
-        push(here, "tiny", f"{registry.host}/team/tiny:v1")
-    assert len({s.path for s in registry.asked("PUT")}) == len(registry.asked("PUT"))
 
 
 def test_a_small_blob_goes_on_at_the_byte_where_it_broke(registry, there):

@@ -49,7 +49,8 @@ def test_the_password_does_not_follow_a_redirect(registry, elsewhere, there):
 
 
 def test_the_password_does_not_go_to_an_upload_elsewhere(registry, elsewhere, here, tmp_path):
-    registry.upload_base = elsewhere.url
+    registry.uploads.base = elsewhere.url
+    elsewhere.uploads = registry.uploads
     build_model(here, tmp_path, "tiny")
     push(here, "tiny", f"{registry.host}/team/tiny:v1")
     assert elsewhere.asked("PUT")

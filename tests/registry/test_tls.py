@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-
 import pytest
 from fakes.models import context_at, files_in, serve_model
 from fakes.registry import FakeRegistry
@@ -12,79 +9,46 @@ from fakes.registry import FakeRegistry
 from modelpack.errors import InputError, NetworkError
 from modelpack.ops.context import Network
 from modelpack.ops.pull import pull
-from modelpack.registry.session import is_loopback
+from modelpack.registry.proxies import is_loopback
 
 
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory):
-    """A folder with two authorities, and `cert.pem` that `ca.pem` signed for 127.0.0.1."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    folder = tmp_path_factory.mktemp("tls")
-    (folder / "names").write_text(
-        "subjectAltName=IP:127.0.0.1\nauthorityKeyIdentifier=keyid\nbasicConstraints=CA:FALSE\n"
-    )
-    new = ("req", "-newkey", "rsa:2048", "-nodes")
-    commands = [
-        *(
-            (*new, "-x509", "-days", "2", "-subj", f"/CN=Test {name}", "-keyout", f"{name}.key",
-             "-addext", "keyUsage=critical,keyCertSign", "-out", f"{name}.pem")
-            for name in ("ca", "other")
-        ),
-        (*new, "-subj", "/CN=127.0.0.1", "-keyout", "key.pem", "-out", "request.pem"),
-        ("x509", "-req", "-days", "2", "-in", "request.pem", "-CA", "ca.pem", "-CAkey", "ca.key",
-         "-CAcreateserial", "-extfile", "names", "-out", "cert.pem"),
-    ]  # fmt: skip
-    for command in commands:
-        subprocess.run([openssl, *command], cwd=folder, check=True, capture_output=True)
-    return folder
-
-
-@pytest.fixture
-def registry(authority):
-    with FakeRegistry(certificate=authority / "cert.pem", key=authority / "key.pem") as registry:
-        serve_model(registry)
-        yield registry
-
-
-def test_an_unknown_authority_is_not_trusted(registry, tmp_path):
+def test_an_unknown_authority_is_not_trusted(secure, tmp_path):
     context = context_at(tmp_path)
-    with pytest.raises(NetworkError, match=f"certificate of {registry.host} is not") as caught:
-        pull(context, f"{registry.host}/team/tiny:v1")
+    with pytest.raises(NetworkError, match=f"certificate of {secure.host} is not") as caught:
+        pull(context, f"{secure.host}/team/tiny:v1")
     assert "--ca-file" in caught.value.hint
     assert "--insecure" in caught.value.hint
     assert files_in(context) == []
-    assert registry.seen == []
+    assert secure.seen == []
 
 
-def test_a_named_authority_is_trusted(registry, authority, tmp_path):
+def test_a_named_authority_is_trusted(secure, authority, tmp_path):
     network = Network(ca_file=str(authority / "ca.pem"))
-    pull(context_at(tmp_path, network), f"{registry.host}/team/tiny:v1")
+    pull(context_at(tmp_path, network), f"{secure.host}/team/tiny:v1")
 
 
-def test_a_certificate_of_another_authority_is_not_trusted(registry, authority, tmp_path):
+def test_a_certificate_of_another_authority_is_not_trusted(secure, authority, tmp_path):
     network = Network(ca_file=str(authority / "other.pem"))
     with pytest.raises(NetworkError, match="is not trusted"):
-        pull(context_at(tmp_path, network), f"{registry.host}/team/tiny:v1")
+        pull(context_at(tmp_path, network), f"{secure.host}/team/tiny:v1")
 
 
-def test_insecure_trusts_everybody_without_warnings(registry, tmp_path, recwarn):
-    pull(context_at(tmp_path, Network(insecure=True)), f"{registry.host}/team/tiny:v1")
+def test_insecure_trusts_everybody_without_warnings(secure, tmp_path, recwarn):
+    pull(context_at(tmp_path, Network(insecure=True)), f"{secure.host}/team/tiny:v1")
     assert list(recwarn) == []
 
 
-def test_insecure_still_speaks_tls_where_it_can(registry, tmp_path):
-    pull(context_at(tmp_path, Network(insecure=True)), f"{registry.host}/team/tiny:v1")
-    assert registry.url.startswith("https:")
-    assert registry.seen
+def test_insecure_still_speaks_tls_where_it_can(secure, tmp_path):
+    pull(context_at(tmp_path, Network(insecure=True)), f"{secure.host}/team/tiny:v1")
+    assert secure.url.startswith("https:")
+    assert secure.seen
 
 
-def test_a_file_that_holds_no_authorities_is_called_so(registry, tmp_path):
+def test_a_file_that_holds_no_authorities_is_called_so(secure, tmp_path):
     path = tmp_path / "nonsense.pem"
     path.write_text("hello\n")
     with pytest.raises(InputError, match="holds no certificate authorities"):
-        pull(context_at(tmp_path, Network(ca_file=str(path))), f"{registry.host}/team/tiny:v1")
+        pull(context_at(tmp_path, Network(ca_file=str(path))), f"{secure.host}/team/tiny:v1")
 
 
 def test_the_loopback_may_do_without_tls(tmp_path):

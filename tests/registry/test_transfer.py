@@ -155,10 +155,12 @@ def test_a_second_name_is_pushed_as_it_is_called(registry, here, tmp_path):
 
 def test_uploads_may_go_to_another_host(registry, here, tmp_path):
     with FakeRegistry() as storage:
-        registry.upload_base = storage.url
+        registry.uploads.base = storage.url
+        storage.uploads = registry.uploads
         manifest = build_model(here, tmp_path, "tiny")
         push(here, "tiny", f"{registry.host}/team/tiny:v1")
-        assert set(storage.blobs) == {str(blob.digest) for blob in manifest.blobs}
+        assert set(registry.blobs) == {str(blob.digest) for blob in manifest.blobs}
+        assert storage.asked("PUT") and not registry.asked("PUT", "/uploads/")
 
 
 _CHILD = """

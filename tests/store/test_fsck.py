@@ -19,20 +19,24 @@ def store(tmp_path):
     return LocalStore(tmp_path / "models")
 
 
+def needs_of(manifests):
+    return {name: manifest.blobs for name, manifest in manifests.items()}
+
+
 def conditions_of(*manifests):
     return {b.digest: Condition(b.size) for m in manifests for b in m.blobs}
 
 
 def test_whole_blobs_are_no_trouble(store):
     manifest = manifest_of(store, b"a", b"b")
-    assert judge({"m": manifest}, conditions_of(manifest)) == []
+    assert judge(needs_of({"m": manifest}), conditions_of(manifest)) == []
 
 
 def test_a_missing_blob_is_named_with_all_that_need_it(store):
     first, second = manifest_of(store, b"a", b"shared"), manifest_of(store, b"shared")
     conditions = conditions_of(first, second)
     del conditions[Digest.of(b"shared")]
-    (trouble,) = judge({"first": first, "second": second}, conditions)
+    (trouble,) = judge(needs_of({"first": first, "second": second}), conditions)
     assert (trouble.kind, trouble.models) == ("missing", ("first", "second"))
     assert "needed by first, second" in str(trouble)
 
@@ -41,7 +45,7 @@ def test_a_damaged_blob_is_named_once_and_one_that_nobody_needs_too(store):
     manifest = manifest_of(store, b"a")
     stray = Digest.of(b"stray")
     bad = {Digest.of(b"a"): Condition(1, "is damaged"), stray: Condition(5, "is damaged")}
-    troubles = judge({"m": manifest}, conditions_of(manifest) | bad)
+    troubles = judge(needs_of({"m": manifest}), conditions_of(manifest) | bad)
     assert {t.blob.digest: t.models for t in troubles} == {Digest.of(b"a"): ("m",), stray: ()}
     assert {t.kind for t in troubles} == {"damaged"}
 
@@ -51,7 +55,7 @@ def test_a_manifest_that_promises_another_size_is_trouble(store):
     layer = Descriptor("application/x", store.add(b"abc"), 4)
     manifest = encode(artifact_type="x/y", config=config, layers=[layer], annotations={})
     conditions = {config.digest: Condition(2), layer.digest: Condition(3)}
-    (trouble,) = judge({"m": manifest}, conditions)
+    (trouble,) = judge(needs_of({"m": manifest}), conditions)
     assert (trouble.kind, trouble.blob.digest) == ("size", layer.digest)
 
 
@@ -104,7 +108,7 @@ def test_a_survey_tells_blobs_from_foreign_files(store):
 def test_a_name_costs_what_is_its_own_and_what_it_shares(store):
     first, second = manifest_of(store, b"aaa", b"shared"), manifest_of(store, b"shared", b"b")
     sizes = {b.digest: b.size for m in (first, second) for b in m.blobs}
-    usage = measure({"a": first, "b": second}, sizes | {Digest.of(b"stray"): 5}, [10, 1])
+    usage = measure(needs_of({"a": first, "b": second}), sizes | {Digest.of(b"stray"): 5}, [10, 1])
     rows = [(cost.name, cost.size, cost.shared, cost.unique) for cost in usage.models]
     assert rows == [("a", 11, 8, 3), ("b", 9, 8, 1)]
     assert (usage.needed, usage.unneeded, usage.leftovers, usage.total) == (12, 5, 11, 28)
@@ -113,12 +117,12 @@ def test_a_name_costs_what_is_its_own_and_what_it_shares(store):
 def test_two_names_of_one_manifest_share_all_of_it(store):
     manifest = manifest_of(store, b"aaa")
     sizes = {b.digest: b.size for b in manifest.blobs}
-    usage = measure({"a": manifest, "b": manifest}, sizes, [])
+    usage = measure(needs_of({"a": manifest, "b": manifest}), sizes, [])
     assert [(cost.shared, cost.unique) for cost in usage.models] == [(5, 0), (5, 0)]
     assert usage.total == 5
 
 
 def test_a_layer_that_is_listed_twice_costs_once_and_a_missing_one_nothing(store):
     manifest = manifest_of(store, b"aaa", b"aaa", b"gone")
-    usage = measure({"m": manifest}, {Digest.of(b"aaa"): 3}, [])
+    usage = measure(needs_of({"m": manifest}), {Digest.of(b"aaa"): 3}, [])
     assert [cost.size for cost in usage.models] == [3]

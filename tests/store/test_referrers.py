@@ -1,0 +1,120 @@
+"""What refers to a model lives as long as the model does."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from support.models import manifest_of
+
+from modelpack.errors import NotFoundError
+from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
+from modelpack.oci.reference import Reference
+from modelpack.store.gc import collect
+from modelpack.store.local import LocalStore
+from modelpack.store.referrers import divide
+from modelpack.store.survey import survey
+
+NAME, OTHER = Reference.parse("ghcr.io/team/model:1"), Reference.parse("other:2")
+KIND = "application/x.signature"
+
+
+@pytest.fixture
+def store(tmp_path):
+    return LocalStore(tmp_path / "models")
+
+
+@pytest.fixture
+def model(store):
+    manifest = manifest_of(store, b"weights")
+    store.name(NAME, manifest)
+    return manifest
+
+
+def about(store: LocalStore, subject: Manifest, text: bytes = b"signed") -> Manifest:
+    """Keep a manifest about *subject*, with *text* in its only layer."""
+    plain = manifest_of(store, text)
+    value = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": KIND,
+        "config": plain.config.to_json(),
+        "layers": [layer.to_json() for layer in plain.layers],
+        "subject": subject.descriptor.to_json(),
+    }
+    manifest = Manifest.parse(canonical_json(value))
+    store.name(Reference("ghcr.io", "team/model", "", manifest.digest), manifest)
+    return manifest
+
+
+def blobs(store: LocalStore) -> set[str]:
+    return {path.name for path in store.layout.blobs.iterdir()}
+
+
+def test_a_referrer_is_found_by_its_subject_and_by_its_digest_but_has_no_name(store, model):
+    signature = about(store, model)
+    (found,) = store.referrers(model.digest)
+    assert (found.digest, found.artifact_type) == (signature.digest, KIND)
+    assert store.referrers(model.digest, "application/else") == ()
+    assert store.referrers(signature.digest) == ()
+    assert store.resolve(Reference("", "x", "", signature.digest)).raw == signature.raw
+    assert [entry.reference for entry in store.list(pytest.fail)] == [NAME]
+
+
+def test_removing_the_last_name_removes_what_refers_to_it_and_what_refers_to_that(store, model):
+    store.name(OTHER, model)
+    about(store, about(store, model), b"signed again")
+    store.remove([NAME])
+    assert len(store.referrers(model.digest)) == 1
+    store.remove([OTHER])
+    assert blobs(store) == set()
+    assert list(store.layout.referrers.iterdir()) == []
+
+
+def test_a_layer_that_a_living_referrer_needs_stays(store, model):
+    text = b"shared"
+    about(store, model, text)
+    store.name(OTHER, manifest_of(store, text))
+    before = blobs(store)
+    store.remove([OTHER])
+    assert blobs(store) == before
+
+
+def test_prune_keeps_the_living_and_removes_the_dead(store, model):
+    living = about(store, model)
+    absent = manifest_of(store, b"absent")
+    dead = about(store, absent, b"signed")
+    found = collect(store.layout, time.time(), dry_run=True)
+    assert [manifest.digest for manifest in found.referrers] == [dead.digest]
+    collect(store.layout, time.time(), dry_run=False)
+    assert [entry.digest for entry in store.referrers(model.digest)] == [living.digest]
+    assert blobs(store) >= {f"sha256-{blob.digest.hex}" for blob in living.blobs}
+    with pytest.raises(NotFoundError):
+        store.resolve(Reference("", "x", "", dead.digest))
+
+
+def test_a_name_that_cannot_be_read_keeps_every_referrer(store, model):
+    about(store, model)
+    store.layout.manifest(NAME).write_text("{")
+    collect(store.layout, time.time(), dry_run=False)
+    assert len(store.referrers(model.digest)) == 1
+
+
+def test_what_refers_to_a_model_counts_among_what_it_needs(store, model):
+    signature = about(store, model, b"a signature")
+    needed = {blob.digest for blob in survey(store.layout).needs()[NAME.name]}
+    assert needed == {blob.digest for m in (model, signature) for blob in m.blobs}
+
+
+@pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}"])
+def test_a_damaged_referrer_is_passed_over(store, model, raw):
+    signature = about(store, model)
+    store.layout.referrer(model.digest, signature.digest).write_bytes(raw)
+    assert store.referrers(model.digest) == ()
+    assert survey(store.layout).foreign == ()
+
+
+def test_two_referrers_in_a_circle_do_not_keep_each_other(store, model):
+    first, second = about(store, model), about(store, manifest_of(store, b"gone"), b"x")
+    living, dead = divide([model.digest], [second, first])
+    assert (living, dead) == ([first], [second])
