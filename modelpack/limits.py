@@ -82,8 +82,14 @@ RANGES_FROM = 64 * MiB
 """A blob of this size or more is fetched in ranges."""
 RANGE_PART = 64 * MiB
 """One such range."""
-RANGE_BLOCK = 512 * KiB
+RANGE_BLOCK = MiB
 """Buffer of a range: several threads share one interpreter, and fewer blocks mean fewer turns."""
+FLOW_BLOCKS = 8
+"""Such buffers of one blob, filled, being hashed or being written."""
+FLOW_LAG = 16 * MiB
+"""Bytes that whoever fetches in order waits for to be hashed, rather than to run ahead."""
+FLOW_WATCHED_S = 0.1
+"""How long hashing is watched before it counts as waiting for the network."""
 RANGE_PARTS = 16_384
 """Ranges of one blob; those of a huge blob are larger."""
 JOURNAL = 1 * MiB

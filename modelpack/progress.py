@@ -12,6 +12,9 @@ from typing import Literal, TypeAlias
 
 Action: TypeAlias = Literal["hash", "build", "push", "pull", "export", "status"]
 
+TOTAL = "total"
+"""The item of what a push or pull of one manifest has to bring in all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
@@ -20,7 +23,11 @@ class Event:
     action: Action
     """What is being done; `status` is a plain line of text in `item`."""
     item: str
-    """What it is done to: a digest, a file name, or the text of a `status`."""
+    """What it is done to: a digest, a file name, or the text of a `status`.
+
+    `total` comes before the blobs of a manifest, with the bytes of all of them, and after them with
+    `done`. A blob that is there already counts as done, so that the sums agree.
+    """
     total: int = 0
     """Bytes in all, 0 where unknown."""
     completed: int = 0

@@ -1,4 +1,4 @@
-"""Sizes as people write them."""
+"""Sizes and times as people write them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ _UNITS = {
     "gb": 1000**3,
 }
 
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_LONGEST_S = 10 * 365 * 86_400
+
 
 def parse_size(text: str) -> int:
     """Return the bytes that *text* means, such as `512MiB` or `1GB`.
@@ -35,3 +38,23 @@ def parse_size(text: str) -> int:
     if size <= 0:
         raise InputError(f"not a size: {text!r}", hint="a number and B, KiB, MiB, GiB, MB or GB")
     return size
+
+
+def parse_duration(text: str) -> float:
+    """Return the seconds that *text* means, such as `90s`, `30m`, `24h`, `7d` or `2w`.
+
+    Raises:
+        InputError: it is no length of time.
+    """
+    number, unit = text.strip()[:-1], text.strip()[-1:]
+    digits = number.replace(".", "", 1)
+    if text.strip() == "0":
+        return 0.0
+    seconds = -1.0
+    if digits.isascii() and digits.isdigit() and unit in _SECONDS:
+        seconds = float(number) * _SECONDS[unit]
+    if not 0 <= seconds <= _LONGEST_S:
+        raise InputError(
+            f"not a length of time: {text[:50]!r}", hint="a number and s, m, h, d or w, such as 24h"
+        )
+    return seconds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -70,6 +71,15 @@ def format_age(seconds: float) -> str:
     """Write how long ago something was, as Ollama does."""
     text = _duration(max(0, int(seconds)))
     return f"{text} ago"
+
+
+def format_duration(seconds: float) -> str:
+    """Write how long something will take: `7 s`, `3 min`, `2 h 5 min`."""
+    whole = math.ceil(seconds)
+    if whole < 2 * _MINUTE:
+        return f"{whole} s"
+    minutes = whole // _MINUTE
+    return f"{minutes} min" if whole < 2 * _HOUR else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _duration(seconds: int) -> str:

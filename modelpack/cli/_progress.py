@@ -11,22 +11,16 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
-from modelpack.cli._console import format_size
-from modelpack.progress import Event, Report, silent
+from modelpack.cli._console import format_duration, format_size
+from modelpack.cli._events import Totals, label
+from modelpack.progress import TOTAL, Event, Report, silent
 
 if TYPE_CHECKING:
-    from rich.progress import Progress, TaskID
+    from modelpack.cli._bars import Bars
 
 Mode: TypeAlias = Literal["auto", "json", "quiet"]
 
 _EVERY_S = 5.0
-_VERBS = {
-    "hash": "checking",
-    "build": "building",
-    "push": "pushing",
-    "pull": "pulling",
-    "export": "exporting",
-}
 
 
 @contextmanager
@@ -53,11 +47,6 @@ def mode_of(*, quiet: bool, as_json: bool) -> Mode:
     return "quiet" if quiet else "auto"
 
 
-def _label(event: Event) -> str:
-    name = event.item.removeprefix("sha256:")
-    return f"{_VERBS[event.action]} {name[:12] if name != event.item else name}"
-
-
 class _Json:
     """One JSON object a line."""
 
@@ -68,7 +57,7 @@ class _Json:
     def __call__(self, event: Event) -> None:
         with self._lock:
             now = time.monotonic()
-            if event.action != "status" and not event.done:
+            if event.action != "status" and event.item != TOTAL and not event.done:
                 if now - self._last.get(event.item, -1.0) < 0.1:
                     return
                 self._last[event.item] = now
@@ -76,50 +65,73 @@ class _Json:
 
 
 class _Lines:
-    """A line when something ends, and one every few seconds while it goes on."""
+    """A line when something ends or is resumed, and one every few seconds while it goes on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._last: dict[str, float] = {}
+        self._totals = Totals()
+        self._told = (time.monotonic(), 0)
+        """When the total was told last, and what had moved by then."""
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             if event.action == "status":
                 sys.stderr.write(event.item + "\n")
                 return
+            counted = self._totals.add(event)
             now = time.monotonic()
-            begun = self._last.setdefault(event.item, now)
-            if event.done:
-                note = f" ({event.note})" if event.note else ""
-                sys.stderr.write(f"{_label(event)}: {format_size(event.total)}{note}\n")
-            elif now - begun >= _EVERY_S:
-                self._last[event.item] = now
-                percent = 100 * event.completed // max(1, event.total)
-                size = f"{format_size(event.completed)}/{format_size(event.total)}"
-                sys.stderr.write(f"{_label(event)}: {percent}% {size}\n")
+            if event.item != TOTAL:
+                self._tell(event, now)
+            if counted and self._totals.is_shown:
+                self._tell_total(now)
+
+    def _tell(self, event: Event, now: float) -> None:
+        begun = self._last.setdefault(event.item, now)
+        if event.done:
+            note = f" ({event.note})" if event.note else ""
+            sys.stderr.write(f"{label(event)}: {format_size(event.total)}{note}\n")
+        elif event.note:
+            sys.stderr.write(f"{label(event)}: {event.note}\n")
+        elif now - begun >= _EVERY_S:
+            self._last[event.item] = now
+            sys.stderr.write(f"{label(event)}: {_part(event.completed, event.total)}\n")
+
+    def _tell_total(self, now: float) -> None:
+        seconds, moved = now - self._told[0], self._totals.moved - self._told[1]
+        if seconds < max(_EVERY_S, 0.001) or not self._totals.left:
+            return
+        self._told = now, self._totals.moved
+        line = f"total: {_part(self._totals.completed, self._totals.total)}"
+        speed = moved / seconds
+        if speed > 0:
+            left = format_duration(self._totals.left / speed)
+            line += f", {format_size(int(speed))}/s, {left} left"
+        sys.stderr.write(line + "\n")
+
+
+def _part(completed: int, total: int) -> str:
+    percent = 100 * completed // max(1, total)
+    return f"{percent}% {format_size(completed)}/{format_size(total)}"
 
 
 class _Bars:
-    """One bar for each item."""
+    """A bar for each item, as far as the terminal has room; begins with the first of them."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._drawn: Progress | None = None
-        self._tasks: dict[str, TaskID] = {}
+        self._drawn: Bars | None = None
 
     def __call__(self, event: Event) -> None:
         with self._lock:
             if event.action == "status":
                 self._print(event.item)
                 return
-            bars = self._progress()
-            task = self._tasks.get(event.item)
-            if task is None:
-                task = bars.add_task(_label(event), total=max(1, event.total))
-                self._tasks[event.item] = task
-            label = _label(event) + (f" ({event.note})" if event.note else "")
-            completed = max(1, event.total) if event.done else event.completed
-            bars.update(task, completed=completed, description=label)
+            if self._drawn is None:
+                from modelpack.cli._bars import Bars
+
+                self._drawn = Bars()
+            self._drawn.show(event)
 
     def stop(self) -> None:
         """Leave the bars as they are and give the terminal back."""
@@ -130,27 +142,4 @@ class _Bars:
         if self._drawn is None:
             sys.stderr.write(text + "\n")
         else:
-            self._drawn.console.print(text, markup=False, highlight=False)
-
-    def _progress(self) -> Progress:
-        if self._drawn is None:
-            from rich.console import Console
-            from rich.progress import (
-                BarColumn,
-                DownloadColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-                TransferSpeedColumn,
-            )
-
-            self._drawn = Progress(
-                TextColumn("{task.description}", markup=False),
-                BarColumn(bar_width=24),
-                DownloadColumn(),
-                TransferSpeedColumn(),
-                TimeRemainingColumn(compact=True),
-                console=Console(stderr=True),
-            )
-            self._drawn.start()
-        return self._drawn
+            self._drawn.print(text)

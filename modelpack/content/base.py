@@ -30,6 +30,15 @@ class Readable(Protocol):
 
 
 @runtime_checkable
+class Pouring(Protocol):
+    """Optional: a stream that reads into memory of the caller's."""
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Put what comes next into *room*; return how many bytes, 0 at the end."""
+        ...
+
+
+@runtime_checkable
 class Seekable(Protocol):
     """Optional: a stream that can be read again from any byte on."""
 
@@ -169,6 +178,18 @@ class RangeSource(Protocol):
         ...
 
 
+class Filling(Protocol):
+    """A part of a blob on its way into a store; one thread fills it."""
+
+    def room(self) -> memoryview:
+        """Return where the next bytes go; it is empty when all have come."""
+        ...
+
+    def filled(self, count: int) -> int:
+        """Say that *count* bytes of the room were filled; return how many are handed on now."""
+        ...
+
+
 class Partial(Protocol):
     """A blob on its way into a store, whose parts may come in any order; threads may share it."""
 
@@ -176,12 +197,12 @@ class Partial(Protocol):
         """Make room for the blob and return what an earlier attempt left of it."""
         ...
 
-    def write(self, span: Span, data: bytes) -> None:
-        """Put *data* at the beginning of *span*."""
+    def lane(self, span: Span) -> AbstractContextManager[Filling]:
+        """Fill *span*, from its beginning; what has come at the end is kept."""
         ...
 
-    def add(self, span: Span, count: int) -> None:
-        """Say that the first *count* bytes of *span* were written."""
+    def is_starved(self) -> bool:
+        """Tell whether more bytes could be taken than come."""
         ...
 
     def commit(self) -> bool:

@@ -1,22 +1,31 @@
-"""Fetch one big blob in ranges, several at a time, going on where an earlier attempt stopped."""
+"""Fetch one big blob in ranges, going on where an earlier attempt stopped.
+
+One connection begins; others join while more could be taken than comes.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from typing import TypeAlias
+from dataclasses import dataclass
 
-from modelpack import limits
-from modelpack.content.base import Advance, Partial, RangeSource, Readable
+from modelpack.content.base import Advance, Partial, Pouring, RangeSource, Readable
 from modelpack.content.ranges import Ledger, Span
 from modelpack.content.verify import origin_of
 from modelpack.errors import IntegrityError
 from modelpack.oci.descriptor import Descriptor
 
-Helpers: TypeAlias = Callable[[Callable[[], None]], Sequence[Future[None]]]
-"""Ask others to run something as well, when they have time."""
+
+@dataclass(frozen=True, slots=True)
+class Crew:
+    """Others who may help."""
+
+    size: int
+    """How many there are."""
+    ask: Callable[[Callable[[], None]], Future[None]]
+    """Let one of them run something as well, when he has time."""
 
 
 class RangedFetch:
@@ -39,20 +48,20 @@ class RangedFetch:
         """Bytes that were there already."""
         return self._ledger.total
 
-    def run(self, helpers: Helpers, restarted: Callable[[], None]) -> bool:
+    def run(self, crew: Crew, restarted: Callable[[], None]) -> bool:
         """Fetch what is missing and commit; False where the source gives blobs only whole.
 
         Raises:
             IntegrityError: the bytes are wrong although all of them came now.
         """
-        if not self._fetch(self._ledger, helpers):
+        if not self._fetch(self._ledger, crew):
             return False
         if self._partial.commit():
             return True
         if self.resumed:  # what was left over may be wrong, so it gets no second chance
             self._partial.clear()
             restarted()
-            if not self._fetch(self._partial.begin(), helpers):
+            if not self._fetch(self._partial.begin(), crew):
                 return False
             if self._partial.commit():
                 return True
@@ -62,13 +71,17 @@ class RangedFetch:
             hint="try again; if it stays so, the copy there is damaged",
         )
 
-    def _fetch(self, ledger: Ledger, helpers: Helpers) -> bool:
+    def _fetch(self, ledger: Ledger, crew: Crew) -> bool:
         self._gaps.extend(ledger.missing())
-        if not self._take():  # the first range shows whether there are ranges at all
-            return not self._whole_only
-        others = helpers(self._work)
+        others: list[Future[None]] = []
+
+        def help_wanted() -> None:
+            if len(others) < crew.size and self._gaps and self._partial.is_starved():
+                others.append(crew.ask(self._work))
+
         try:
-            self._work()
+            while self._take(help_wanted):
+                pass
         finally:
             errors = [one.exception() for one in others if not one.cancel()]
         for error in errors:
@@ -80,7 +93,7 @@ class RangedFetch:
         while self._take():
             pass
 
-    def _take(self) -> bool:
+    def _take(self, help_wanted: Callable[[], None] = lambda: None) -> bool:
         """Fetch the next gap; False when there is none, or nothing more is to be fetched."""
         try:
             gap = self._gaps.popleft()
@@ -94,28 +107,36 @@ class RangedFetch:
                     self._whole_only = True
                     self._broken.set()
                     return False
-                return self._fill(gap, body)
+                return self._fill(gap, body, help_wanted)
         except BaseException:
             self._broken.set()
             raise
 
-    def _fill(self, gap: Span, body: Readable) -> bool:
-        held = 0
-        while gap.size > held and not self._broken.is_set():
-            data = body.read(min(limits.RANGE_BLOCK, gap.size - held))
-            if not data:
-                raise IntegrityError(
-                    f"{self._blob.digest} ended {gap.size - held:,} bytes before its range did"
-                )
-            self._partial.write(Span(gap.part, gap.start + held, gap.stop), data)
-            held += len(data)
-            if held >= limits.TELL_EVERY:
-                gap = self._tell(gap, held)
-                held = 0
-        self._tell(gap, held)
+    def _fill(self, gap: Span, body: Readable, help_wanted: Callable[[], None]) -> bool:
+        pour = _pouring(body)
+        came = 0
+        with self._partial.lane(gap) as lane:
+            while not self._broken.is_set() and (room := lane.room()):
+                count = pour(room)
+                if not count:
+                    raise IntegrityError(
+                        f"{self._blob.digest} ended {gap.size - came:,} bytes before its range did"
+                    )
+                came += count
+                handed = lane.filled(count)
+                if handed:
+                    self._advance(handed)
+                help_wanted()
         return not self._broken.is_set()
 
-    def _tell(self, gap: Span, count: int) -> Span:
-        self._partial.add(gap, count)
-        self._advance(count)
-        return Span(gap.part, gap.start + count, gap.stop)
+
+def _pouring(body: Readable) -> Callable[[memoryview], int]:
+    if isinstance(body, Pouring):
+        return body.readinto
+
+    def pour(room: memoryview) -> int:
+        data = body.read(len(room))
+        room[: len(data)] = data
+        return len(data)
+
+    return pour

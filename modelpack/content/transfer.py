@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelpack import limits
@@ -24,13 +24,13 @@ from modelpack.content.base import (
     Sink,
     Source,
 )
-from modelpack.content.parallel import RangedFetch
+from modelpack.content.parallel import Crew, RangedFetch
 from modelpack.content.rate import limited
 from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
-from modelpack.progress import Action, Event, Report, silent
+from modelpack.progress import TOTAL, Action, Event, Report, silent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ def copy(
     if options.check is not None:
         options.check(manifest)
     blobs = {(blob.digest, blob.size): blob for blob in manifest.blobs}.values()
+    total = Event(action=options.action, item=TOTAL, total=sum(blob.size for blob in blobs))
+    report(total)
     with ThreadPoolExecutor(options.concurrency, thread_name_prefix="copy") as pool:
         copying = _Copying(source, sink, options, report, pool)
         futures = [pool.submit(copying.copy, blob) for blob in blobs]
@@ -76,6 +78,7 @@ def copy(
             pool.shutdown(wait=False, cancel_futures=True)
             raise
     sink.name(names[1], manifest)
+    report(replace(total, completed=total.total, done=True))
     return manifest
 
 
@@ -151,16 +154,16 @@ class _Copying:
             return False
         fetch = RangedFetch(self._source, partial, blob, news.advance)
         news.begin(fetch.resumed)
-        if fetch.run(self._helpers, news.begin):
+        if fetch.run(Crew(self._options.concurrency - 1, self._help), news.begin):
             news.end()
             return True
         partial.clear()
         return False
 
-    def _helpers(self, work: Callable[[], None]) -> list[Future[None]]:
-        """Let threads that have no blob to copy do *work*."""
+    def _help(self, work: Callable[[], None]) -> Future[None]:
+        """Let a thread that has no blob to copy do *work*."""
         self.check()
-        return [self._pool.submit(work) for _ in range(self._options.concurrency - 1)]
+        return self._pool.submit(work)
 
 
 class _News:

@@ -5,20 +5,24 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from modelpack import limits
 from modelpack.content.base import Readable
 from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.descriptor import Descriptor
-from modelpack.registry.failures import network_errors
+from modelpack.registry.failures import Answer, network_errors
 from modelpack.registry.retry import pause_after
-from modelpack.registry.session import Answer, Ask, Session
+from modelpack.registry.session import Ask, Session
 
 _OK, _PARTIAL = 200, 206
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*")
+
+
+T = TypeVar("T", bytes, int)
 
 
 class Download:
@@ -42,6 +46,10 @@ class Download:
         self._failed_at = (time.monotonic(), self._at)
         self._window = (time.monotonic(), self._at)
         self._promised: int | None = None
+        self._unwanted = 0
+        """Bytes that come once more, before those that are missing."""
+        self._lost = False
+        """There is no answer to read from any more."""
         self._body: _Body | None = None
         self._held = ExitStack()
 
@@ -64,15 +72,25 @@ class Download:
             NetworkError: the connection broke, and going on did not help.
             RegistryError: the registry goes on with something else.
         """
+        return self._next(lambda: self._read(size), len, b"")
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Put the next bytes into *room*; return how many, 0 at the end. Raises as `read` does."""
+        return self._next(lambda: self._pour(room), int, 0)
+
+    def _next(self, get: Callable[[], T], count: Callable[[T], int], nothing: T) -> T:
         while True:
             try:
-                data = self._read(size)
+                if self._lost:
+                    self._open()
+                self._read_over()
+                data = get()
             except NetworkError as error:
                 if self._at >= self._stop:
-                    return b""  # only the end is missing, and the reader verifies
+                    return nothing  # only the end is missing, and the reader verifies
                 self._reopen(error)
             else:
-                self._at += len(data)
+                self._at += count(data)
                 if data and self._at < self._stop:
                     self._check_speed()
                 return data
@@ -80,7 +98,6 @@ class Download:
     def seek(self, offset: int, /) -> int:
         """Go to *offset*, with a new request unless that is where it is."""
         if offset != self._at:
-            self._held.close()
             self._at = offset
             self._failed_at = self._window = (time.monotonic(), offset)
             self._open()
@@ -91,16 +108,28 @@ class Download:
             return b""
         with network_errors(self.origin):
             data = self._body.read(size)
+        self._check_length(len(data))
+        return data
+
+    def _pour(self, room: memoryview) -> int:
+        if self._body is None or (self._ranged and self._at >= self._stop):
+            return 0
+        with network_errors(self.origin):
+            count = self._body.readinto(room, self._promised)
+        self._check_length(count)
+        return count
+
+    def _check_length(self, count: int) -> None:
+        """Compare what came with what was promised and what was asked for."""
         if self._promised is not None:
-            self._promised -= len(data)
-            if not data and self._promised > 0:
+            self._promised -= count
+            if not count and self._promised > 0:
                 raise NetworkError(
                     f"the connection to {self.origin} broke: {self._promised:,} bytes are missing",
                     hint="try again",
                 )
-        if self._ranged and self._at + len(data) > self._stop:
+        if self._ranged and self._at + count > self._stop:
             raise IntegrityError(f"{self.origin} sent more of {self._blob.digest} than was asked")
-        return data
 
     def _check_speed(self) -> None:
         began, first = self._window
@@ -113,6 +142,7 @@ class Download:
 
     def _reopen(self, error: NetworkError) -> None:
         """Go on with a new request, or raise *error*."""
+        self._lost = True
         since, at = self._failed_at
         if self._at - at >= limits.RETRY_PROGRESS:
             self._attempt, since = 1, time.monotonic()
@@ -120,13 +150,14 @@ class Download:
         pause = pause_after(self._attempt, time.monotonic() - since, random.random())  # noqa: S311 - no secret
         if pause is None:
             raise error
-        self._held.close()
         self._session.pause(pause)
         self._attempt += 1
         self._open()
         self._window = (time.monotonic(), self._at)
 
     def _open(self) -> None:
+        self._held.close()
+        self._lost = True
         ask = self._ask
         if self._ranged or self._at:
             ask = replace(ask, headers={"Range": f"bytes={self._at}-{self._stop - 1}"})
@@ -139,8 +170,8 @@ class Download:
             self._check_range(response)
         elif self._ranged:
             self._no_ranges()
-        elif self._at:
-            self._skip(self._at)
+        self._unwanted = self._at if response.status_code == _OK and not self._ranged else 0
+        self._lost = False
 
     def _no_ranges(self) -> None:
         began = self._failed_at[1]
@@ -148,15 +179,18 @@ class Download:
             raise RegistryError(f"{self.origin} gave ranges of {self._blob.digest}, then none")
         self.whole_only = True
 
-    def _skip(self, count: int) -> None:
+    def _read_over(self) -> None:
         """Read over what came before: this registry begins again each time."""
-        at, self._at = self._at, 0
-        while count:
-            data = self._read(min(count, limits.BLOCK))
+        began, before = time.monotonic(), self._unwanted
+        while self._unwanted:
+            data = self._read(min(self._unwanted, limits.BLOCK))
             if not data:
                 raise IntegrityError(f"{self.origin} sent less of {self._blob.digest} than before")
-            count -= len(data)
-        self._at = at
+            self._unwanted -= len(data)
+            if time.monotonic() - began >= limits.STALL_S:
+                if before - self._unwanted < limits.STALL_BYTES:
+                    raise NetworkError(f"{self.origin} has all but stopped sending")
+                began, before = time.monotonic(), self._unwanted
 
     def _check_plain(self, response: Answer) -> None:
         encoding = response.headers.get("Content-Encoding", "identity")
@@ -188,6 +222,10 @@ class _Body:
         self._raw = response.raw
         self._inner: Any = getattr(response.raw, "_fp", None)
         self._direct: bool = hasattr(self._inner, "read1")
+        whole = self._direct and not getattr(self._inner, "chunked", True)
+        self._straight: Any = (
+            getattr(getattr(self._inner, "fp", None), "readinto1", None) if whole else None
+        )
 
     def read(self, size: int) -> bytes:
         """Return what is there; waits for the first byte only, so that a trickle is noticed."""
@@ -195,6 +233,15 @@ class _Body:
             data: bytes = self._inner.read1(size)
             return data
         return self._raw.read(size) or b""
+
+    def readinto(self, room: memoryview, promised: int | None) -> int:
+        """Put what is there into *room*, at most the *promised* bytes that are left."""
+        if self._straight is None or not promised:
+            data = self.read(len(room))
+            room[: len(data)] = data
+            return len(data)
+        count: int = self._straight(room[:promised])
+        return count
 
     def release(self) -> None:
         """Give the connection back, since all of the body was read."""

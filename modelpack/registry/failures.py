@@ -5,12 +5,19 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
 from modelpack.errors import NetworkError, RegistryError
 from modelpack.registry.handshake import tls_error
 from modelpack.registry.problems import broken, reason
 from modelpack.registry.proxies import Proxy
+
+if TYPE_CHECKING:
+    import requests
+
+Answer: TypeAlias = "requests.Response"
+"""What a registry answered, its body not read yet."""
 
 _PROXY_WANTS_LOGIN = 407
 

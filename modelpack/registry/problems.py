@@ -56,8 +56,15 @@ def describe(body: bytes) -> str:
         parts = [f"{e.get('code', '')} {e.get('message', '')}".strip() for e in errors]
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         parts = [text]
-    line = " ".join("; ".join(parts).split())
+    line = _plain("; ".join(parts))
     return line if len(line) <= _SHOWN else line[:_SHOWN] + "…"
+
+
+def not_a_registry(host: str) -> RegistryError:
+    """Return the error for a *host* that answered with a page for people."""
+    return RegistryError(
+        f"{host} answered with an HTML page", hint="is that really an OCI registry?"
+    )
 
 
 def looks_like_html(body: bytes) -> bool:
@@ -78,7 +85,12 @@ def reason(error: BaseException) -> str:
         found = (item for item in error.args if isinstance(item, BaseException))
         inner = getattr(error, "reason", None) or next(found, None)
     text = (error.strerror if isinstance(error, OSError) else "") or str(error)
-    return text.rsplit(": ", 1)[-1].strip(".'> ")[:100] or type(error).__name__
+    return _plain(text).rsplit(": ", 1)[-1].strip(".'> ")[:100] or type(error).__name__
+
+
+def _plain(text: str) -> str:
+    """Return *text*, which comes from outside, in one line and without what moves a terminal."""
+    return " ".join("".join(c if c.isprintable() else " " for c in text).split())
 
 
 def _hint(status: int) -> str | None:

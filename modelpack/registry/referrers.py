@@ -16,8 +16,10 @@ from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import OCI_INDEX, Index, Manifest
 from modelpack.oci.reference import Reference
+from modelpack.registry.bodies import read_body
+from modelpack.registry.failures import Answer
 from modelpack.registry.repository import Repository
-from modelpack.registry.session import Answer, Ask
+from modelpack.registry.session import Ask
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _PAUSE_S = 0.05
@@ -51,7 +53,7 @@ class ReferringRepository(Repository):
                 with self._session.request(ask, _OK) as response:
                     if not page and _media_type(response) != OCI_INDEX:
                         return None
-                    entries += Index.parse(_body(response), OCI_INDEX).manifests
+                    entries += Index.parse(_body(response, self._session.host), OCI_INDEX).manifests
                     following = self._next(response)
             except NotFoundError:
                 if page:
@@ -84,7 +86,7 @@ class ReferringRepository(Repository):
         )
         try:
             with self._session.request(ask, _OK) as response:
-                return Index.parse(_body(response), _media_type(response))
+                return Index.parse(_body(response, self._session.host), _media_type(response))
         except NotFoundError:
             return None
 
@@ -127,10 +129,8 @@ def _media_type(response: Answer) -> str:
     return response.headers.get("Content-Type", "").partition(";")[0].strip()
 
 
-def _body(response: Answer) -> bytes:
-    data = bytearray()
-    while block := response.raw.read(limits.BLOCK, decode_content=True):
-        data += block
-        if len(data) > limits.MANIFEST:
-            raise LimitError(f"the list of referrers is larger than {limits.MANIFEST:,} bytes")
-    return bytes(data)
+def _body(response: Answer, host: str) -> bytes:
+    data = read_body(response, host, limits.MANIFEST)
+    if len(data) > limits.MANIFEST:
+        raise LimitError(f"the list of referrers is larger than {limits.MANIFEST:,} bytes")
+    return data

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from typing import Self, TypeAlias
 from urllib.parse import urlencode
@@ -15,16 +15,18 @@ from urllib.parse import urlencode
 from modelpack import limits
 from modelpack.content.base import Advance, Readable, UploadJournal
 from modelpack.content.verify import VerifyingReader, check_manifest
-from modelpack.errors import LimitError, NetworkError, NotFoundError, RegistryError
+from modelpack.errors import DigestError, LimitError, NetworkError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import INDEXES, MANIFESTS, Index, Manifest, is_index
 from modelpack.oci.reference import Reference
+from modelpack.registry.bodies import read_body, start_of
 from modelpack.registry.download import Download, readable
+from modelpack.registry.failures import Answer
 from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.policy import policy_for
-from modelpack.registry.problems import looks_like_html
-from modelpack.registry.session import Answer, Ask, Connection, Session
+from modelpack.registry.problems import looks_like_html, not_a_registry
+from modelpack.registry.session import Ask, Connection, Session
 from modelpack.registry.upload import Forgetful, Upload
 
 Sisters: TypeAlias = Callable[[Digest], Sequence[str]]
@@ -70,8 +72,8 @@ class Repository:
         """
         ask = Ask("GET", f"{self._session.root}/v2/", "us to log in")
         with self._session.request(ask, _OK) as response:
-            if looks_like_html(response.raw.read(limits.ERROR_BODY, decode_content=True)):
-                raise _not_a_registry(self._host)
+            if looks_like_html(start_of(response, self._host)):
+                raise not_a_registry(self._host)
 
     def resolve(self, reference: Reference) -> Manifest:
         """Return the manifest of *reference*, following an index to the model in it."""
@@ -107,9 +109,13 @@ class Repository:
         ask = Ask("HEAD", self._blob_url(blob), f"blob {blob.digest}", push=True)
         try:
             with self._session.request(ask, _OK) as response:
-                return response.headers.get("Content-Length") in (None, str(blob.size))
+                there = response.headers.get("Content-Length") in (None, str(blob.size))
         except NotFoundError:
             return False
+        if there:  # an earlier upload may have ended without our hearing of it
+            with self._journal.note(self._place, blob) as note:
+                note.forget()
+        return there
 
     @contextmanager
     def open(self, blob: Descriptor) -> Iterator[Readable]:
@@ -201,24 +207,22 @@ class Repository:
         with self._session.request(ask, _OK) as response:
             raw = _read_manifest(response, reference)
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
+            said = response.headers.get("Docker-Content-Digest", "")
         if looks_like_html(raw):
-            raise _not_a_registry(self._host)
-        check_manifest(raw, reference.digest, self._host)
+            raise not_a_registry(self._host)
+        check_manifest(raw, reference.digest or _digest_in(said), self._host)
         return raw, media_type
 
 
-def _not_a_registry(host: str) -> RegistryError:
-    return RegistryError(
-        f"{host} answered with an HTML page", hint="is that really an OCI registry?"
-    )
+def _digest_in(said: str) -> Digest | None:
+    """Return the digest that a registry says, where it is one that we can check."""
+    with suppress(DigestError):
+        return Digest.parse(said)
+    return None
 
 
 def _read_manifest(response: Answer, reference: Reference) -> bytes:
-    data = bytearray()
-    while block := response.raw.read(limits.BLOCK, decode_content=True):
-        data += block
-        if len(data) > limits.MANIFEST:
-            raise LimitError(
-                f"the manifest of {reference} is larger than {limits.MANIFEST:,} bytes"
-            )
-    return bytes(data)
+    data = read_body(response, reference.host, limits.MANIFEST)
+    if len(data) > limits.MANIFEST:
+        raise LimitError(f"the manifest of {reference} is larger than {limits.MANIFEST:,} bytes")
+    return data

@@ -8,23 +8,27 @@ nowhere else.
 
 from __future__ import annotations
 
+import importlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
 from modelpack import __version__, limits
-from modelpack.errors import MissingExtraError, ModelPackError, NetworkError, RegistryError
+from modelpack.errors import ModelPackError, NetworkError, RegistryError
+from modelpack.registry.bodies import read_body, release, start_of
 from modelpack.registry.challenge import Challenge, joined, parse_challenge, scope_of
 from modelpack.registry.credentials import Credential, Credentials
-from modelpack.registry.failures import network_errors
+from modelpack.registry.failures import Answer, network_errors
 from modelpack.registry.handshake import speaks_tls
 from modelpack.registry.patience import Patience, Wait
 from modelpack.registry.policy import UploadPolicy
-from modelpack.registry.problems import error_for
+from modelpack.registry.problems import error_for, looks_like_html, not_a_registry
 from modelpack.registry.proxies import is_loopback
 from modelpack.registry.retry import may_repeat, parse_retry_after
 from modelpack.registry.tokens import Authority
@@ -34,11 +38,10 @@ from modelpack.registry.wire import Piece, Sockets
 if TYPE_CHECKING:
     import requests
 
-Answer: TypeAlias = "requests.Response"
-"""What a registry answered, its body not read yet."""
-
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _UNAUTHORIZED = 401
+_TLS_WANTED = (301, 302, 307, 308, 400)
+"""What servers answer to plain HTTP where they speak TLS."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,8 +158,13 @@ class Session:
             response = self._send(ask)
             with response:
                 if response.status_code not in expected:
-                    raise self._refusal(ask, response)
+                    error = self._refusal(ask, response)
+                    release(response, self.host)
+                    raise error
+                if ask.push and self._is_page(response):
+                    raise not_a_registry(self.host)
                 yield response
+                release(response, self.host)
 
     def follow(self, response: Answer) -> str:
         """Return the absolute URL of the answer's `Location`."""
@@ -170,8 +178,13 @@ class Session:
             )
         return url
 
+    def _is_page(self, response: Answer) -> bool:
+        """Tell whether a page for people says that all is well: nothing was taken then."""
+        kind = response.headers.get("Content-Type", "")
+        return "html" in kind.lower() and looks_like_html(start_of(response, self.host))
+
     def _refusal(self, ask: Ask, response: Answer) -> ModelPackError:
-        error = error_for(self.host, ask.what, response.status_code, _start_of(response))
+        error = error_for(self.host, ask.what, response.status_code, start_of(response, self.host))
         if isinstance(error, RegistryError):
             asked = response.headers.get("Retry-After", "")
             error.retry_after = parse_retry_after(asked, time.time())
@@ -261,15 +274,21 @@ class Session:
         )
         with response:
             if not response.ok:
-                raise error_for(self.host, "a token", response.status_code, _start_of(response))
-            return _json_object(_start_of(response, limits.TOKEN_BODY), self.host)
+                said = start_of(response, self.host)
+                raise error_for(self.host, "a token", response.status_code, said)
+            return _json_object(read_body(response, self.host, limits.TOKEN_BODY), self.host)
 
     def _scheme(self, name: str) -> str:
-        """Prefer https; plain http only where it is allowed and https is not spoken."""
+        """Prefer https; plain http only where it is allowed and https is not spoken.
+
+        On the loopback plain http is tried first: nobody listens in there, and it begins sooner.
+        """
         if not (self._connection.insecure or is_loopback(name)):
             return "https"
         import requests
 
+        if is_loopback(name) and self._answers_plainly(name):
+            return "http"
         try:
             self._http.get(
                 f"https://{name}/v2/",
@@ -287,12 +306,25 @@ class Session:
             return "http"
         return "https"
 
+    def _answers_plainly(self, name: str) -> bool:
+        import requests
+
+        try:
+            with self._http.get(
+                f"http://{name}/v2/",
+                timeout=(limits.CONNECT_TIMEOUT_S, limits.CONNECT_TIMEOUT_S),
+                auth=_no_netrc,
+                allow_redirects=False,
+                stream=True,
+            ) as response:
+                return response.status_code not in _TLS_WANTED
+        except requests.RequestException:
+            return False
+
 
 def _http_session(host: str, connection: Connection, sockets: Sockets) -> requests.Session:
-    try:
+    with _put_off("jsonschema"):  # it takes long to load, and we check for ourselves
         from oras.provider import Registry
-    except ImportError as error:  # pragma: no cover - a broken installation
-        raise MissingExtraError(f"talking to a registry ({error.name})", "runtime") from None
     from modelpack.registry.adapter import Ways, mount
 
     def trust() -> Trust:
@@ -312,6 +344,21 @@ def _http_session(host: str, connection: Connection, sockets: Sockets) -> reques
     return session
 
 
+@contextmanager
+def _put_off(name: str) -> Iterator[None]:
+    """Let the block's imports of the module *name* load it only when it is first used."""
+    if name in sys.modules:
+        yield
+        return
+    module = ModuleType(name)
+    module.__getattr__ = lambda key: getattr(importlib.import_module(name), key)  # type: ignore[method-assign]
+    sys.modules[name] = module
+    try:
+        yield
+    finally:
+        del sys.modules[name]
+
+
 def _rebuild_auth(request: requests.PreparedRequest, response: Answer) -> None:
     """Drop credentials when a redirect leaves the host, and take none from ~/.netrc."""
     if urlsplit(request.url)[:2] != urlsplit(response.url)[:2]:
@@ -320,10 +367,6 @@ def _rebuild_auth(request: requests.PreparedRequest, response: Answer) -> None:
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-def _start_of(response: Answer, limit: int = limits.ERROR_BODY) -> bytes:
-    return response.raw.read(limit, decode_content=True) or b""
 
 
 def _json_object(raw: bytes, host: str) -> Mapping[str, object]:

@@ -27,10 +27,11 @@ from modelpack.errors import (
     RegistryError,
 )
 from modelpack.oci.descriptor import Descriptor
+from modelpack.registry.failures import Answer
 from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.retry import TEMPORARY, pause_after
-from modelpack.registry.session import Answer, Ask, Body, Session
+from modelpack.registry.session import Ask, Body, Session
 
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
 _BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE = 400, 404, 416
@@ -215,9 +216,11 @@ class Upload:
         url = self._session.url(f"blobs/{self._blob.digest}")
         with (
             suppress(NotFoundError),
-            self._session.request(Ask("HEAD", url, f"blob {self._blob.digest}", push=True), _OK),
+            self._session.request(
+                Ask("HEAD", url, f"blob {self._blob.digest}", push=True), _OK
+            ) as response,
         ):
-            return True
+            return response.headers.get("Content-Length") in (None, str(self._blob.size))
         return False
 
     def _ask(self) -> None:

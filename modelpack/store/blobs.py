@@ -34,7 +34,7 @@ class ScratchFile:
     layout: Layout
 
     def commit(self, digest: Digest) -> None:
-        """Make the file durable and visible as the blob *digest*."""
+        """Make the file durable and visible as the blob *digest*; `Blobs.sync` keeps its name."""
         final = self.layout.blob(digest)
         with store_errors(self.layout):
             with self.path.open("rb") as file:
@@ -43,7 +43,6 @@ class ScratchFile:
             if links == 1:  # else it is somebody's file as well
                 self.path.chmod(0o644)
             self.path.replace(final)
-            sync_folder(final.parent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +62,11 @@ class Blobs:
         except OSError:
             return False
 
+    def sync(self) -> None:
+        """Make the names of all blobs durable."""
+        with store_errors(self.layout):
+            sync_folder(self.layout.blobs)
+
     @contextmanager
     def open(self, blob: Descriptor) -> Iterator[Readable]:
         """Open *blob* for reading."""
@@ -79,12 +83,36 @@ class Blobs:
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Store *body* as *blob*, verified before it becomes visible."""
         reader = VerifyingReader(body, blob)
-        with self.scratch() as scratch:
-            with scratch.path.open("r+b", buffering=0) as file:
-                while block := reader.read(limits.BLOCK):
-                    write_all(file.fileno(), block)
-                    advance(len(block))
-            scratch.commit(blob.digest)
+        with store_errors(self.layout), self._placing(blob.digest) as descriptor:
+            while block := reader.read(limits.BLOCK):
+                write_all(descriptor, block)
+                advance(len(block))
+
+    @contextmanager
+    def _placing(self, digest: Digest) -> Iterator[int]:
+        """Yield a file that becomes the blob *digest*, durable, if the block ends well."""
+        descriptor, name = self._aside()
+        try:
+            try:
+                yield descriptor
+                os.fchmod(descriptor, 0o644)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            Path(name).replace(self.layout.blob(digest))
+        except BaseException:
+            Path(name).unlink(missing_ok=True)
+            raise
+
+    def _aside(self) -> tuple[int, str]:
+        """Make and open a file that nobody sees yet."""
+        if not self.layout.blobs.is_dir():
+            self.layout.blobs.mkdir(parents=True, exist_ok=True)
+        try:
+            return tempfile.mkstemp(dir=self.layout.ingest)
+        except FileNotFoundError:
+            self.layout.ingest.mkdir(parents=True, exist_ok=True)
+            return tempfile.mkstemp(dir=self.layout.ingest)
 
     def add(self, data: bytes) -> Digest:
         """Store the small blob *data*, unless it is there, and return its digest."""
@@ -99,9 +127,7 @@ class Blobs:
     def scratch(self) -> Iterator[ScratchFile]:
         """Begin a blob whose digest is not known yet; it is gone at the end if not committed."""
         with store_errors(self.layout):
-            self.layout.ingest.mkdir(parents=True, exist_ok=True)
-            self.layout.blobs.mkdir(parents=True, exist_ok=True)
-            descriptor, name = tempfile.mkstemp(dir=self.layout.ingest)
+            descriptor, name = self._aside()
         os.close(descriptor)
         scratch = ScratchFile(Path(name), self.layout)
         try:

@@ -132,6 +132,8 @@ class LocalStore:
         for blob in manifest.blobs:
             if not self._blobs.has(blob):
                 raise IntegrityError(f"blob {blob.digest} of {reference} is not in the store")
+        if manifest.blobs:
+            self._blobs.sync()
         if manifest.subject is not None and not reference.tag:
             self._referrers.add(manifest.subject.digest, manifest)
         else:

@@ -5,29 +5,28 @@
     <models>/ingest/sha256-<64 hex>.part    all of the blob's room, locked by whoever fills it
     <models>/ingest/sha256-<64 hex>.json    how much of each part is there
 
-A thread hashes behind the writers, reading the page cache, and dirty pages are sent to disk on
-the way. What the journal claims is not trusted: the digest of the whole file decides.
+`flow` writes and hashes. What the journal claims is not trusted: the digest of the whole decides.
 """
 
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import os
 import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from modelpack import limits
+from modelpack.content.base import Filling
 from modelpack.content.disk import reserve
 from modelpack.content.ranges import Ledger, Span, decode_journal, encode_journal
 from modelpack.errors import StoreError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.store.blobs import ScratchFile, store_errors
+from modelpack.store.flow import Flow, Lane
 from modelpack.store.paths import Layout
 
 _POLL_S = 0.05
@@ -90,20 +89,15 @@ class PartialFile:
         self._path = path
         self._journal = path.with_suffix(".json")
         self._file = descriptor
-        self._changed = threading.Condition()
+        self._counting = threading.Lock()
         self._writing = threading.Lock()
         self._part = 0
         self._done: list[int] = []
         self._first = 0
-        self._prefix = 0
-        self._dirty = 0
         self._written_at = time.monotonic()
-        self._given_up = False
         self._begun = False
         self._committed = False
-        self._behind: Future[str] | None = None
-        self._flushes: list[Future[None]] = []
-        self._threads = ThreadPoolExecutor(2, "partial")
+        self._flow: Flow | None = None
 
     def begin(self) -> Ledger:
         """Make room for the blob and return what an earlier attempt left of it."""
@@ -115,44 +109,32 @@ class PartialFile:
             os.ftruncate(self._file, self._blob.size)
         self._part = ledger.part
         self._done = list(ledger.done)
-        self._first, self._prefix = ledger.prefix()
-        self._given_up = False
+        self._first, prefix = ledger.prefix()
         self._write_journal()
-        self._behind = self._threads.submit(self._hash)
+        self._flow = Flow(self._file, self._blob.size, self._wrote)
+        self._flow.whole_up_to(prefix)
         return ledger
 
-    def write(self, span: Span, data: bytes) -> None:
-        """Put *data* at the beginning of *span*."""
-        with store_errors(self._layout):
-            done = os.pwrite(self._file, data, span.start)
-            while done < len(data):
-                done += os.pwrite(self._file, data[done:], span.start + done)
+    @contextmanager
+    def lane(self, span: Span) -> Iterator[Filling]:
+        """Fill *span*, from its beginning."""
+        assert self._flow is not None  # noqa: S101 - the file was begun
+        lane = _Lane(Lane(self._flow, span.start, span.stop), self._layout)
+        try:
+            yield lane
+        finally:
+            lane.close()
 
-    def add(self, span: Span, count: int) -> None:
-        """Say that the first *count* bytes of *span* were written."""
-        with self._changed:
-            self._done[span.part] += count
-            if span.part == self._first:
-                self._first, self._prefix = self._ledger().prefix(self._first)
-                self._changed.notify_all()
-            self._dirty += count
-            flush = self._dirty >= limits.FLUSH_EVERY
-            self._dirty = 0 if flush else self._dirty
-        if flush:
-            self._flushes.append(self._threads.submit(os.fdatasync, self._file))
-        full = span.start + count == min((span.part + 1) * self._part, self._blob.size)
-        if full or time.monotonic() - self._written_at >= limits.JOURNAL_EVERY_S:
-            self._write_journal()
+    def is_starved(self) -> bool:
+        """Tell whether more bytes could be taken than come."""
+        return self._flow is not None and self._flow.is_starved()
 
     def commit(self) -> bool:
         """Make the blob visible if all its bytes are there and are the right ones."""
-        behind, self._behind = self._behind, None
-        self._flushes.append(self._threads.submit(os.fdatasync, self._file))
+        flow = self._flow
         with store_errors(self._layout):
-            if behind is None or behind.result() != self._blob.digest.hex:
+            if flow is None or flow.digest() != self._blob.digest.hex:
                 return False
-            for flush in self._flushes:
-                flush.result()
         ScratchFile(self._path, self._layout).commit(self._blob.digest)
         self._committed = True
         return True
@@ -168,7 +150,6 @@ class PartialFile:
     def close(self) -> None:
         """Leave what can be gone on with, and nothing else."""
         self._stop()
-        self._threads.shutdown(cancel_futures=True)
         with suppress(OSError, StoreError):  # a full disk has said so before
             if self._committed or not self._is_useful():
                 self._journal.unlink(missing_ok=True)
@@ -183,12 +164,21 @@ class PartialFile:
         return any(self._done) or (not self._done and self._journal.exists())
 
     def _stop(self) -> None:
-        with self._changed:
-            self._given_up = True
-            self._changed.notify_all()
-        if self._behind is not None:
-            self._behind.exception()
-            self._behind = None
+        if self._flow is not None:
+            self._flow.end()
+            self._flow = None
+
+    def _wrote(self, start: int, count: int) -> None:
+        part = start // self._part
+        with self._counting:
+            self._done[part] += count
+            if part == self._first and self._flow is not None:
+                self._first, prefix = self._ledger().prefix(part)
+                self._flow.whole_up_to(prefix)
+        full = start + count == min((part + 1) * self._part, self._blob.size)
+        if full or time.monotonic() - self._written_at >= limits.JOURNAL_EVERY_S:
+            with suppress(StoreError):  # without it, only more has to be fetched again
+                self._write_journal()
 
     def _ledger(self) -> Ledger:
         return Ledger(self._blob.size, self._part, tuple(self._done))
@@ -220,21 +210,25 @@ class PartialFile:
             aside.write_bytes(encode_journal(self._ledger(), self._blob.digest))
             aside.replace(self._journal)
 
-    def _hash(self) -> str:
-        digest = hashlib.sha256()
-        view = memoryview(bytearray(limits.BLOCK))
-        at = 0
-        while at < self._blob.size and (ready := self._beyond(at)):
-            while at < ready and not self._given_up:
-                count = os.preadv(self._file, [view[: ready - at]], at)
-                if not count:
-                    return ""  # somebody cut the file
-                digest.update(view[:count])
-                at += count
-        return digest.hexdigest()
 
-    def _beyond(self, at: int) -> int:
-        """Wait until more than *at* bytes are there without a gap; 0 when nobody goes on."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._prefix > at or self._given_up)
-            return 0 if self._given_up else self._prefix
+class _Lane:
+    """See `modelpack.content.base.Filling`."""
+
+    def __init__(self, lane: Lane, layout: Layout) -> None:
+        self._lane = lane
+        self._layout = layout
+
+    def room(self) -> memoryview:
+        """Return where the next bytes go; it is empty when all have come."""
+        with store_errors(self._layout):
+            return self._lane.room()
+
+    def filled(self, count: int) -> int:
+        """Say that *count* bytes of the room were filled; return how many are handed on now."""
+        with store_errors(self._layout):
+            return self._lane.filled(count)
+
+    def close(self) -> None:
+        """Hand on what has come of a block that is not full."""
+        with store_errors(self._layout):
+            self._lane.close()

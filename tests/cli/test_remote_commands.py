@@ -41,7 +41,9 @@ def test_json_is_one_document_with_progress_lines_beside_it(cli, registry, built
     events = [json.loads(line) for line in pushed.err.splitlines()]
     assert {event["action"] for event in events} == {"status", "push"}
     ended = [event for event in events if event["done"]]
-    assert len(ended) == 4
+    assert len([event for event in ended if event["item"] != "total"]) == 4
+    assert ended[-1]["item"] == events[1]["item"] == "total"
+    assert events[1]["total"] == sum(event["total"] for event in ended[:-1])
     assert all(event["completed"] == event["total"] for event in ended)
 
 

@@ -26,6 +26,7 @@ def test_a_pull_draws_a_bar_for_each_layer(registry):
         assert terminal.end() == 0
     assert f"pulling {name}" in shown
     assert re.search(rf"pulling {layers[0]['digest'][7:19]}.*160", shown)
+    assert re.search(r"total .*160", shown)
 
 
 def test_a_password_is_asked_for_and_not_shown(registry, clean_environment):

@@ -12,6 +12,7 @@ from modelpack.errors import IntegrityError, ManifestError, NotFoundError, Store
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import encode
 from modelpack.oci.reference import Reference
+from modelpack.progress import TOTAL, Event
 from modelpack.store.local import LocalStore
 
 NAME = Reference.parse("ghcr.io/team/model:1")
@@ -86,8 +87,20 @@ def test_copy_moves_nothing_that_is_there(source, sink):
     events = []
     copy(source, sink, (NAME, NAME), PULL, events.append)
     assert sink.calls == [("name", "ghcr.io/team/model:1")]
-    assert {event.note for event in events} == {"exists"}
-    assert {event.item for event in events} == {str(b.digest) for b in manifest.blobs}
+    _, *said, _ = events
+    assert {event.note for event in said} == {"exists"}
+    assert {event.item for event in said} == {str(b.digest) for b in manifest.blobs}
+
+
+def test_copy_says_first_and_last_how_much_there_is_in_all(source, sink):
+    events = []
+    manifest = copy(source, sink, (NAME, OTHER), PULL, events.append)
+    size = sum(blob.size for blob in manifest.blobs)
+    first, *said, last = events
+    assert first == Event(action="pull", item=TOTAL, total=size)
+    assert last == Event(action="pull", item=TOTAL, total=size, completed=size, done=True)
+    assert TOTAL not in {event.item for event in said}
+    assert sum(event.completed for event in said if event.done) == size
 
 
 def test_copy_replaces_a_blob_of_the_wrong_size(source, sink):
@@ -186,7 +199,7 @@ def test_copy_prefers_to_mount(source, tmp_path):
     events = []
     copy(source, sink, (NAME, OTHER), CopyOptions(action="push"), events.append)
     assert sink.calls == [("name", "other:2")]
-    assert {event.note for event in events} == {"mounted"}
+    assert {event.note for event in events[1:-1]} == {"mounted"}
 
 
 def test_copy_with_one_worker_moves_leaves_in_order(source, sink):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -16,8 +17,13 @@ import pytest
 
 
 @contextlib.contextmanager
-def docker_registry(folder: Path, htpasswd: Path | None = None) -> Iterator[str]:
-    """Run docker-registry over *folder* and yield its `host:port`; skip where it is absent."""
+def docker_registry(
+    folder: Path, htpasswd: Path | None = None, certificate: Path | None = None
+) -> Iterator[str]:
+    """Run docker-registry over *folder* and yield its `host:port`; skip where it is absent.
+
+    With a *certificate*, beside which lies its key, it speaks TLS.
+    """
     program = shutil.which("docker-registry")
     if program is None:
         pytest.skip("docker-registry is not installed")
@@ -27,8 +33,11 @@ def docker_registry(folder: Path, htpasswd: Path | None = None) -> Iterator[str]
     config = (
         "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\n"
         f"storage: {{filesystem: {{rootdirectory: {folder}}}, delete: {{enabled: true}}}}\n"
-        f"http: {{addr: {host}}}\n"
     )
+    tls = ""
+    if certificate is not None:
+        tls = f", tls: {{certificate: {certificate}, key: {certificate.with_suffix('.key')}}}"
+    config += f"http: {{addr: {host}{tls}}}\n"
     if htpasswd is not None:
         config += f"auth: {{htpasswd: {{realm: test, path: {htpasswd}}}}}\n"
     folder.mkdir(parents=True, exist_ok=True)
@@ -37,7 +46,7 @@ def docker_registry(folder: Path, htpasswd: Path | None = None) -> Iterator[str]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen([program, "serve", str(path)], stdout=log, stderr=log)
         try:
-            _wait(process, host)
+            _wait(process, f"{'https' if tls else 'http'}://{host}/v2/")
             yield host
         finally:
             process.terminate()
@@ -48,13 +57,15 @@ def docker_registry(folder: Path, htpasswd: Path | None = None) -> Iterator[str]
                 process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], host: str) -> None:
+def _wait(process: subprocess.Popen[bytes], url: str) -> None:
+    anybody = ssl.create_default_context()
+    anybody.check_hostname, anybody.verify_mode = False, ssl.CERT_NONE
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         if process.poll() is not None:
             pytest.fail(f"docker-registry ended with {process.returncode}")
         try:
-            urllib.request.urlopen(f"http://{host}/v2/", timeout=1).close()
+            urllib.request.urlopen(url, timeout=1, context=anybody).close()
         except urllib.error.HTTPError as answered:
             answered.close()
             return

@@ -34,6 +34,7 @@ class FakeTokens(FakeServer):
         self.anonymous = anonymous
         self.identity_token = ""
         self.life_s: int | None = 300
+        self.prefix = "token"
         self.given: dict[str, str] = {}
         """Each token with its scope."""
 
@@ -51,7 +52,7 @@ class FakeTokens(FakeServer):
         if not known:
             exchange.reply(401, b'{"errors":[{"code":"UNAUTHORIZED","message":"bad login"}]}')
             return
-        token = f"token-{len(self.given)}"
+        token = f"{self.prefix}-{len(self.given)}"
         self.given[token] = " ".join(form.get("scope", []))
         answer: dict[str, object] = {"token": token}
         if self.life_s is not None:
@@ -95,8 +96,7 @@ class FakeRegistry(FakeServer):
 
     def answer(self, exchange: Exchange) -> None:
         match = _PATH.match(exchange.path)
-        push = exchange.command in ("POST", "PUT", "PATCH")
-        if self._refused(exchange, match["repo"] if match else "", push=push):
+        if self.refuses(exchange):
             return
         if match is None:
             exchange.reply(200 if urlsplit(exchange.path).path == "/v2/" else 404, b"{}")
@@ -107,7 +107,11 @@ class FakeRegistry(FakeServer):
         else:
             self.uploads.answer(exchange, match["repo"], match["rest"])
 
-    def _refused(self, exchange: Exchange, repo: str, *, push: bool) -> bool:
+    def refuses(self, exchange: Exchange) -> bool:
+        """Ask for credentials where they are missing; tells whether they are."""
+        match = _PATH.match(exchange.path)
+        repo = match["repo"] if match else ""
+        push = exchange.command in ("POST", "PUT", "PATCH")
         said = exchange.headers.get("Authorization", "")
         if self.tokens is not None:
             token = said.removeprefix("Bearer ")
@@ -132,7 +136,8 @@ class FakeRegistry(FakeServer):
             self.add_manifest(repo, exchange.body, name, kind=kind)
             exchange.reply(201)
         elif found := self.manifests.get((repo, name)):
-            exchange.reply(200, found[0], Content_Type=found[1])
+            said = digest_of(found[0])
+            exchange.reply(200, found[0], Content_Type=found[1], Docker_Content_Digest=said)
         else:
             exchange.reply(404, b'{"errors":[{"code":"MANIFEST_UNKNOWN","message":"unknown"}]}')
 

@@ -73,7 +73,7 @@ class FakeUploads:
         """Return an early fault: *after* bytes of the body come, then the connection breaks."""
 
         def answer(exchange: Exchange) -> None:
-            data = exchange.rfile.read(after)
+            data = exchange.rfile.read(min(after, int(exchange.headers["Content-Length"])))
             self.received += len(data)
             name = urlsplit(exchange.path).path.rpartition("/")[2]
             if self.keeps:

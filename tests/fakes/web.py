@@ -36,6 +36,7 @@ class Exchange(BaseHTTPRequestHandler):
     """One connection; `owner` decides what is answered."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     owner: FakeServer
     body: bytes
 
@@ -88,7 +89,10 @@ Answer = Callable[[Exchange], None]
 
 @dataclass
 class Fault:
-    """*answer* instead of the right one, for *method* and paths with *part*, *times* times."""
+    """*answer* instead of the right one, for paths with *part*, *times* times.
+
+    *method* may be several, with blanks between them.
+    """
 
     method: str
     part: str
@@ -97,7 +101,7 @@ class Fault:
     early: bool
 
     def fits(self, method: str, path: str) -> bool:
-        return self.times > 0 and method == self.method and self.part in path
+        return self.times > 0 and method in self.method.split() and self.part in path
 
 
 class FakeServer:
@@ -109,6 +113,7 @@ class FakeServer:
         """Bytes of bodies that `serve` has sent."""
         self.connections: list[socket.socket] = []
         self._faults: list[Fault] = []
+        self._lock = threading.Lock()
         handler = type("Handler", (Exchange,), {"owner": self})
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
         self._http.daemon_threads = False
@@ -148,10 +153,11 @@ class FakeServer:
         self._faults.clear()
 
     def fault_for(self, method: str, path: str, *, early: bool = False) -> Answer | None:
-        for fault in self._faults:
-            if fault.early == early and fault.fits(method, path):
-                fault.times -= 1
-                return fault.answer
+        with self._lock:
+            for fault in self._faults:
+                if fault.early == early and fault.fits(method, path):
+                    fault.times -= 1
+                    return fault.answer
         return None
 
     def asked(self, method: str, part: str = "") -> list[Seen]:
@@ -188,11 +194,13 @@ def serve(
     said: str = "",
     promised: int | None = None,
     cut: int | None = None,
+    block: int = BLOCK,
+    until: threading.Event | None = None,
 ) -> None:
-    """Send *data*, or the range of it that is asked for.
+    """Send *data*, or the range of it that is asked for, in blocks of *block* bytes.
 
     A liar has *said* another Content-Range or *promised* another length, and a weak one hangs up
-    after *cut* bytes.
+    after *cut* bytes, or stays silent *until* it is told.
     """
     wanted = re.fullmatch(r"bytes=(\d+)-(\d+)", exchange.headers.get("Range", ""))
     start, stop = (int(wanted[1]), int(wanted[2]) + 1) if wanted and ranges else (0, len(data))
@@ -204,12 +212,14 @@ def serve(
     exchange.end_headers()
     if exchange.command == "HEAD":
         return
-    for at in range(0, len(part[:cut]), BLOCK):
-        block = part[at : min(at + BLOCK, len(part[:cut]))]
-        exchange.wfile.write(block)
-        exchange.owner.sent += len(block)
+    for at in range(0, len(part[:cut]), block):
+        piece = part[at : min(at + block, len(part[:cut]))]
+        exchange.wfile.write(piece)
+        exchange.owner.sent += len(piece)
         if pace_s:
             time.sleep(pace_s)
+    if until is not None:
+        until.wait(60)
     if cut is not None or promised is not None:
         exchange.hang_up()
 

@@ -3,11 +3,15 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from fakes.certificates import Authority
 from fakes.debian import docker_registry
+
+from modelpack.server.registry import RegistrySettings, running
 
 Tool = Callable[..., str]
 _PATH = os.pathsep.join((os.environ.get("PATH", ""), str(Path.home() / "go" / "bin")))
@@ -19,6 +23,20 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The `host:port` of a docker-registry."""
     with docker_registry(tmp_path_factory.mktemp("debian") / "registry") as host:
         yield host
+
+
+@pytest.fixture
+def embedded(tmp_path: Path) -> Iterator[str]:
+    """The `host:port` of our own registry."""
+    pytest.importorskip("uvicorn", reason="the registry extra is not installed")
+    with running(RegistrySettings(root=tmp_path / "embedded", listen="127.0.0.1:0")) as base:
+        yield base.removeprefix("http://")
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """An authority with certificates."""
+    return Authority(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture
@@ -36,6 +54,21 @@ def _tool(name: str) -> Tool:
         done = subprocess.run(
             [program, *map(str, words)],
             cwd=cwd, capture_output=True, text=True, timeout=100, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    return run
+
+
+@pytest.fixture
+def modelpack(tmp_path: Path) -> Tool:
+    """Run our own command in a folder; a standard input is given by name."""
+
+    def run(*words: object, cwd: Path, stdin: str = "") -> str:
+        done = subprocess.run(
+            [sys.executable, "-m", "modelpack", *map(str, words)],
+            cwd=cwd, capture_output=True, text=True, timeout=100, check=False, input=stdin,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return done.stdout

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 from fakes.models import build_model, context_at, files_in, serve_model
 from fakes.registry import FakeRegistry, digest_of
@@ -16,9 +17,11 @@ from modelpack.modelfile.parameters import check_parameters
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.reference import Reference
+from modelpack.ops.context import Network
 from modelpack.ops.models import copy_name, open_model
 from modelpack.ops.pull import ensure, pull
 from modelpack.ops.push import push
+from modelpack.progress import TOTAL
 from modelpack.server.registry import RegistrySettings, running
 
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -57,7 +60,8 @@ def test_what_the_registry_has_is_not_sent_again(registry, here, tmp_path):
     push(here, "tiny", f"{registry.host}/tiny:v2", events.append)
     assert len(registry.asked("POST")) == sent
     assert len(registry.asked("PUT", "/uploads/")) == sent
-    assert {event.note for event in events if event.done} == {"exists"}
+    ended = [event for event in events if event.done and event.item != TOTAL]
+    assert {event.note for event in ended} == {"exists"}
 
 
 def test_only_the_changed_layers_are_sent(registry, here, tmp_path):
@@ -207,3 +211,10 @@ def test_a_large_blob_moves_in_little_memory(tmp_path):
         )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) < 60 * 1024  # kilobytes
+
+
+def test_requests_share_connections(registry, here, tmp_path):
+    build_model(here, tmp_path, "tiny", cut=LAYERED)
+    push(replace(here, network=Network(concurrency=1)), "tiny", f"{registry.host}/tiny:v1")
+    assert len(registry.seen) > 10
+    assert len(registry.connections) <= 2

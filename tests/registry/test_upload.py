@@ -139,6 +139,18 @@ def test_a_later_push_goes_on_where_an_earlier_one_ended(registry, send, here):
     assert notes_in(here) == []
 
 
+def test_the_note_of_an_upload_that_arrived_after_all_is_removed(registry, send, here):
+    registry.instead("GET", "/uploads/", says(503))
+    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
+    with pytest.raises(RegistryError):
+        send()
+    assert len(notes_in(here)) == 1
+    registry.healthy()
+    registry.add_blob(WEIGHTS)
+    assert send() == ["exists"]
+    assert notes_in(here) == []
+
+
 def test_a_note_is_its_owners_only(registry, send, here):
     registry.instead("GET", "/uploads/", says(503))
     registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
@@ -169,7 +181,7 @@ def test_an_upload_with_wrong_bytes_at_the_registry_begins_anew(registry, send, 
             session.data[:5] = b"wrong"
 
     registry.instead("PUT", HEX, cut_and_damage, times=1, early=True)
-    send()
+    send(Network(concurrency=1))
     assert_there(registry)
 
 

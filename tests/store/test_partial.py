@@ -42,11 +42,13 @@ def nobody():
 
 
 def fill(partial, gap: Span, data: bytes = DATA, step: int = 40_000) -> None:
-    for at in range(gap.start, gap.stop, step):
-        span = Span(gap.part, at, gap.stop)
-        piece = data[at : min(at + step, gap.stop)]
-        partial.write(span, piece)
-        partial.add(span, len(piece))
+    with partial.lane(gap) as lane:
+        at = gap.start
+        while room := lane.room():
+            piece = data[at : at + min(step, len(room))]
+            room[: len(piece)] = piece
+            lane.filled(len(piece))
+            at += len(piece)
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -42,6 +42,8 @@ class BlobEndpoints:
     async def get(self, request: Request) -> Response:
         """Send a blob or a part of it."""
         name, digest = repository(request), ContentDigest.parse(request.path_params["digest"])
+        if request.method == "HEAD":  # a push that finds it here will not send it
+            await run_in_threadpool(self._blobs.keep, name, digest)
         path, size = await run_in_threadpool(self._blobs.find, name, digest)
         headers = {
             "Accept-Ranges": "bytes",

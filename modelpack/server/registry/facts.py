@@ -6,8 +6,9 @@ they came.
 
 from __future__ import annotations
 
+import contextlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -32,6 +33,8 @@ class ManifestFacts:
     """Blobs that must be there before the manifest."""
     manifests: frozenset[ContentDigest]
     """Manifests that must be there before the index."""
+    optional: frozenset[ContentDigest]
+    """Blobs that need not be there, since others give them."""
 
     @classmethod
     def parse(cls, raw: bytes, served: str = "") -> Self:
@@ -49,6 +52,7 @@ class ManifestFacts:
             subject=None if subject is None else _digest(_descriptor(subject, "subject")),
             blobs=frozenset(_digest(layer) for layer in layers if _is_distributed(layer)),
             manifests=frozenset(_digest(entry) for entry in _descriptors(value, "manifests")),
+            optional=frozenset(_optional(layers)),
         )
 
     def descriptor(self, digest: ContentDigest, size: int) -> dict[str, object]:
@@ -125,6 +129,13 @@ def _descriptor(value: object, where: str) -> dict[str, object]:
 
 def _digest(descriptor: Mapping[str, object]) -> ContentDigest:
     return ContentDigest.parse(str(descriptor["digest"]))
+
+
+def _optional(layers: Iterable[Mapping[str, object]]) -> Iterator[ContentDigest]:
+    for layer in layers:
+        if not _is_distributed(layer):
+            with contextlib.suppress(errors.RefusedError):
+                yield _digest(layer)
 
 
 def _is_distributed(layer: Mapping[str, object]) -> bool:

@@ -12,6 +12,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from modelpack.errors import InputError, MissingExtraError, StoreError
+from modelpack.server.registry.collecting import collecting
 from modelpack.server.registry.settings import CONNECTIONS, SHUTDOWN_S, RegistrySettings
 from modelpack.server.registry.storage.layout import Layout, opened
 
@@ -31,7 +32,11 @@ def serve(settings: RegistrySettings, ready: Callable[[str], None] | None = None
         MissingExtraError: the `registry` extra is not installed.
     """
     settings.check()
-    with opened(settings.root) as layout, _listening(settings) as sock:
+    with (
+        opened(settings.root) as layout,
+        _listening(settings) as sock,
+        collecting(settings, layout),
+    ):
         base = _base_url(settings, sock)
         server = _server(settings, layout, lambda: ready(base) if ready else None)
         with _ended_by_signal(server):
@@ -46,7 +51,11 @@ def running(settings: RegistrySettings) -> Iterator[str]:
     """
     settings.check()
     started = threading.Event()
-    with opened(settings.root) as layout, _listening(settings) as sock:
+    with (
+        opened(settings.root) as layout,
+        _listening(settings) as sock,
+        collecting(settings, layout),
+    ):
         server = _server(settings, layout, started.set)
         thread = threading.Thread(
             target=server.run, kwargs={"sockets": [sock]}, name="registry", daemon=True

@@ -47,6 +47,8 @@ class ManifestEndpoints:
     async def get(self, request: Request) -> Response:
         """Send a manifest exactly as it was pushed."""
         name, reference = repository(request), parse_reference(request.path_params["reference"])
+        if request.method == "HEAD" and isinstance(reference, ContentDigest):
+            await run_in_threadpool(self._manifests.keep, name, reference)
         found = await run_in_threadpool(self._manifests.get, name, reference)
         headers = {
             "Content-Type": found.media_type,

@@ -22,7 +22,11 @@ CONNECTIONS = 1024
 PAGE = 1000
 """Entries in one page of referrers."""
 STALE_UPLOAD_S = 7 * 24 * 3600.0
-"""Age at which an unfinished upload is thrown away when the registry starts."""
+"""Age at which an unfinished upload is thrown away: at the start, and by the collector."""
+STALE_TEMPORARY_S = 3600.0
+"""Age at which the collector throws a temporary file away."""
+GRACE_S = 24 * 3600.0
+"""What came less long ago is not collected: a push may need it yet."""
 SHUTDOWN_S = 5
 """How long running requests may go on after the registry was told to end."""
 
@@ -42,6 +46,10 @@ class RegistrySettings:
     tls_cert: Path | None = None
     """Certificate chain in PEM; needs `tls_key`."""
     tls_key: Path | None = None
+    gc_every_s: float = 0.0
+    """Seconds between two collections of what nobody needs; 0 for none."""
+    gc_grace_s: float = GRACE_S
+    """Age below which nothing is collected."""
 
     def address(self) -> tuple[str, int]:
         """Return host and port of `listen`, or raise `InputError`."""

@@ -1,12 +1,15 @@
 """Blobs: content once, and which repositories have it.
 
 A repository has a blob when somebody who held the content pushed or mounted it there; knowing the
-digest is not enough. The content goes when the last repository lets it go.
+digest is not enough. The content goes when the last repository lets it go. The mark of a repository
+is as old as the last push, mount or question whether the blob is there.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
+import secrets
 from pathlib import Path
 
 from modelpack.server.registry import errors
@@ -34,6 +37,11 @@ class Blobs:
         except FileNotFoundError:
             raise errors.blob_unknown(digest) from None
 
+    def keep(self, repository: str, digest: ContentDigest) -> None:
+        """Make the blob young, if it is there: who asks for it may be about to rely on it."""
+        with self._layout.changing, contextlib.suppress(FileNotFoundError):
+            os.utime(self._layout.blob(digest) / "in" / flat(repository))
+
     def commit(self, repository: str, digest: ContentDigest, content: Path) -> None:
         """Move *content*, whose digest the caller has checked and which is synced, into place."""
         folder = self._layout.blob(digest)
@@ -54,18 +62,34 @@ class Blobs:
 
     def delete(self, repository: str, digest: ContentDigest) -> None:
         """Take the blob from *repository*; refuse the request if it does not have it."""
-        folder = self._layout.blob(digest)
+        content = self.take(repository, digest)
+        if content is not None:
+            content.unlink(missing_ok=True)
+
+    def take(self, repository: str, digest: ContentDigest) -> Path | None:
+        """As `delete`, but leave it to the caller to remove the content that is returned, if any.
+
+        Deleting a large file takes time that no request should wait for.
+        """
+        owners = self._layout.blob(digest) / "in"
         with self._layout.changing:
             try:
-                (folder / "in" / flat(repository)).unlink()
+                (owners / flat(repository)).unlink()
             except FileNotFoundError:
                 raise errors.blob_unknown(digest) from None
-            if any((folder / "in").iterdir()):
-                return
-            (folder / "data").unlink(missing_ok=True)
+            return None if any(owners.iterdir()) else self.set_aside(digest)
+
+    def set_aside(self, digest: ContentDigest) -> Path | None:
+        """Move the content of a blob that no repository has out of the way; hold `changing`."""
+        folder = self._layout.blob(digest)
+        aside = self._layout.root / "temporary" / secrets.token_hex(16)
+        there = (folder / "data").exists()
+        if there:
+            (folder / "data").replace(aside)
+        for empty in (folder / "in", folder):
             with contextlib.suppress(OSError):
-                (folder / "in").rmdir()
-                folder.rmdir()
+                empty.rmdir()
+        return aside if there else None
 
     def _mark(self, repository: str, digest: ContentDigest) -> None:
         owners = self._layout.blob(digest) / "in"

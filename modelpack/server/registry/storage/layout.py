@@ -33,6 +33,10 @@ from modelpack.server.registry.names import ContentDigest
 from modelpack.server.registry.settings import STALE_UPLOAD_S
 
 
+class InUseError(StoreError):
+    """Somebody else holds the folder."""
+
+
 class Layout:
     """The folder of one registry, held open. Made with `open`, ended with `close`."""
 
@@ -43,8 +47,8 @@ class Layout:
         self._lock_file = lock_file
 
     @classmethod
-    def open(cls, root: Path) -> Self:
-        """Make and take the folder *root*.
+    def open(cls, root: Path, *, sweep: bool = True) -> Self:
+        """Make and take the folder *root*, and *sweep* out what was left unfinished there.
 
         Raises:
             StoreError: it cannot be written, or another registry serves it.
@@ -54,14 +58,16 @@ class Layout:
                 (root / part).mkdir(parents=True, exist_ok=True)
             layout = cls(root, _take(root / "lock"))
         except BlockingIOError:
-            raise StoreError(
+            raise InUseError(
                 f"another registry serves {root}", hint="stop it, or choose another --root"
             ) from None
         except OSError as error:
             raise _unwritable(root, error) from error
         try:
             layout.write(root / "temporary" / "probe", b"")
-            layout._sweep(time.time() - STALE_UPLOAD_S)
+            (root / "temporary" / "probe").unlink()
+            if sweep:
+                layout._sweep(time.time() - STALE_UPLOAD_S)
         except OSError as error:
             layout.close()
             raise _unwritable(root, error) from error
@@ -85,9 +91,7 @@ class Layout:
 
     def repositories(self) -> list[str]:
         """Return the names of all repositories that ever had a manifest, sorted."""
-        return sorted(
-            path.name.replace(",", "/") for path in (self.root / "repositories").iterdir()
-        )
+        return sorted(unflat(path.name) for path in (self.root / "repositories").iterdir())
 
     def write(self, path: Path, data: bytes) -> None:
         """Write *data* to *path*: a reader sees all of it or the file that was there before."""
@@ -116,6 +120,11 @@ def flat(name: str) -> str:
     return name.replace("/", ",")
 
 
+def unflat(name: str) -> str:
+    """Return the repository whose file is called *name*."""
+    return name.replace(",", "/")
+
+
 def _take(path: Path) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
@@ -134,9 +143,9 @@ def _unwritable(root: Path, error: OSError) -> StoreError:
 
 
 @contextlib.contextmanager
-def opened(root: Path) -> Iterator[Layout]:
-    """Hold the folder *root* for the length of a `with` block. Raises as `Layout.open`."""
-    layout = Layout.open(root)
+def opened(root: Path, *, sweep: bool = True) -> Iterator[Layout]:
+    """Hold the folder *root* for the length of a `with` block. As `Layout.open`."""
+    layout = Layout.open(root, sweep=sweep)
     try:
         yield layout
     finally:

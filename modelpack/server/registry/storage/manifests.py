@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,13 +74,18 @@ class Manifests:
                 except FileNotFoundError:
                     raise self._unknown(repository, reference) from None
                 return
-            subject = ManifestFacts.parse(self.get(repository, reference).raw).subject
+            self.get(repository, reference)  # or refuse the request
             for tag in self.tags(repository):
                 if self._resolve(repository, tag) == reference:
                     self._tag(repository, tag).unlink()
-            self._path(repository, reference).unlink()
-            if subject is not None:
-                self._referrers.remove(repository, subject, reference)
+            self.remove(repository, reference)
+
+    def remove(self, repository: str, digest: ContentDigest) -> None:
+        """Delete a manifest that no tag names, and its place among referrers; hold `changing`."""
+        subject = ManifestFacts.parse(self.get(repository, digest).raw).subject
+        self._path(repository, digest).unlink()
+        if subject is not None:
+            self._referrers.remove(repository, subject, digest)
 
     def tags(self, repository: str) -> list[str]:
         """Return the tags of a repository, sorted, or refuse the request if it is not there."""
@@ -86,6 +93,21 @@ class Manifests:
             raise errors.name_unknown(repository)
         folder = self._layout.repository(repository) / "tags"
         return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+
+    def tagged(self, repository: str) -> frozenset[ContentDigest]:
+        """Return what the tags of *repository* name; nothing where there is none."""
+        folder = self._layout.repository(repository) / "tags"
+        paths = sorted(folder.iterdir()) if folder.exists() else []
+        found = []
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+                found.append(self._resolve(repository, path.name))
+        return frozenset(found)
+
+    def keep(self, repository: str, digest: ContentDigest) -> None:
+        """Make a manifest young, if it is there: who asks for it may be about to rely on it."""
+        with self._layout.changing, contextlib.suppress(FileNotFoundError):
+            os.utime(self._path(repository, digest))
 
     def repositories(self) -> list[str]:
         """Return the names of all repositories that ever had a manifest, sorted."""

@@ -69,7 +69,9 @@ class Uploads:
         """Open an upload to add to its end, or refuse the request if there is no such upload."""
         path = self._layout.uploads(repository) / name
         try:
-            file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+            with self._layout.changing:  # from here on it is too young for the collector
+                file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC)
+                os.utime(file)
         except FileNotFoundError:
             raise errors.upload_unknown() from None
         size = os.fstat(file).st_size
