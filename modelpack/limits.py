@@ -82,9 +82,9 @@ RANGES_FROM = 64 * MiB
 """A blob of this size or more is fetched in ranges."""
 RANGE_PART = 64 * MiB
 """One such range."""
-RANGE_BLOCK = MiB
+RANGE_BLOCK = 2 * MiB
 """Buffer of a range: several threads share one interpreter, and fewer blocks mean fewer turns."""
-FLOW_BLOCKS = 8
+FLOW_BLOCKS = 5
 """Such buffers of one blob, filled, being hashed or being written."""
 FLOW_LAG = 16 * MiB
 """Bytes that whoever fetches in order waits for to be hashed, rather than to run ahead."""

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import threading
+import time
 import weakref
 from collections.abc import Iterator
 from contextlib import suppress
@@ -29,8 +30,13 @@ class FilePart:
 
     def send(self, sock: socket.socket) -> None:
         """Hand the bytes to the kernel, which takes them from its page cache."""
-        at = self.start
+        at = before = self.start
+        began = time.monotonic()
         while at < self.stop:
+            if time.monotonic() - began >= limits.STALL_S:
+                if at - before < limits.STALL_BYTES:
+                    raise TimeoutError("the other side has all but stopped taking")
+                began, before = time.monotonic(), at
             try:
                 sent = os.sendfile(sock.fileno(), self.descriptor, at, self.stop - at)
             except BlockingIOError:
