@@ -84,12 +84,14 @@ RANGE_PART = 64 * MiB
 """One such range."""
 RANGE_BLOCK = 2 * MiB
 """Buffer of a range: several threads share one interpreter, and fewer blocks mean fewer turns."""
-FLOW_BLOCKS = 5
-"""Such buffers of one blob, filled, being hashed or being written."""
+FLOW_BLOCKS = 4
+"""Such buffers of one blob, being hashed or written, besides one for each connection."""
 FLOW_LAG = 16 * MiB
 """Bytes that whoever fetches in order waits for to be hashed, rather than to run ahead."""
-FLOW_WATCHED_S = 0.1
+FLOW_WATCHED_S = 0.2
 """How long hashing is watched before it counts as waiting for the network."""
+FLOW_STARVED = 0.6
+"""The part of that time from which on it does."""
 RANGE_PARTS = 16_384
 """Ranges of one blob; those of a huge blob are larger."""
 JOURNAL = 1 * MiB

@@ -1,8 +1,8 @@
 """The bytes of one file on their way to the disk and into a digest, behind those who fetch them.
 
-Bytes that come in order are written past the page cache, by one thread, while another hashes the
-same memory: the disk takes them at its own speed and nothing is copied. Bytes that come out of
-order are written through the page cache and hashed from there when it is their turn.
+All of it goes past the page cache, where there is such a way: the disk takes it at its own speed,
+and nothing is copied. Bytes that come in order are written by one thread, while another hashes the
+same memory. What comes out of order is read back when it is its turn.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 
 from modelpack import limits
 
@@ -47,6 +48,7 @@ class Flow:
         self._changed = threading.Condition()
         self._free: list[Block] = []
         self._made = 0
+        self._lanes = 0
         self._ready: deque[Block] = deque()
         self._whole = 0
         self._hashed = 0
@@ -68,12 +70,18 @@ class Flow:
         with self._changed:
             while not self._free:
                 self._check()
-                if self._made < limits.FLOW_BLOCKS:
+                if self._made < limits.FLOW_BLOCKS + self._lanes:
                     self._made += 1
                     return Block()
                 self._changed.wait()
             self._check()
             return self._free.pop()
+
+    def count_lane(self, change: int) -> None:
+        """Say that there is one more, or one less, who fills blocks."""
+        with self._changed:
+            self._lanes += change
+            self._changed.notify_all()
 
     def give_back(self, block: Block) -> None:
         """Take *block* back unused, or used up."""
@@ -100,7 +108,7 @@ class Flow:
             self._writer.submit(self._write_behind, block)
             return
         try:
-            self._write_through(block)
+            self._write(block)
         finally:
             self.give_back(block)
 
@@ -150,30 +158,28 @@ class Flow:
         return self._ready[-1].start + self._ready[-1].count if self._ready else self._hashed
 
     def _write_behind(self, block: Block) -> None:
-        """Write *block* past the page cache, as far as that goes."""
         try:
-            straight = block.count - block.count % ALIGNED if self._direct >= 0 else 0
-            if straight and not _write(self._direct, block.memory[:straight], block.start):
-                straight = 0  # the file system does not want that after all
-            self._through(block.memory[straight : block.count], block.start + straight)
+            self._write(block)
         except OSError as error:
             with self._changed:
                 self._failure = error
                 self._ended = True
                 self._changed.notify_all()
-        else:
-            self._written(block.start, block.count)
         finally:
             self._done_with(block)
 
-    def _write_through(self, block: Block) -> None:
-        self._through(block.memory[: block.count], block.start)
+    def _write(self, block: Block) -> None:
+        straight = 0
+        if self._direct >= 0 and block.start % ALIGNED == 0:
+            straight = block.count - block.count % ALIGNED
+            if straight and not _write(self._direct, block.memory[:straight], block.start):
+                straight = 0  # the file system does not want that after all
+        if straight < block.count:
+            self._through(block.memory[straight : block.count], block.start + straight)
         self._written(block.start, block.count)
 
     def _through(self, data: memoryview, start: int) -> None:
         """Write *data* through the page cache, and send it to the disk now and then."""
-        if not data:
-            return
         if not _write(self._file, data, start):
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         with self._changed:
@@ -185,7 +191,7 @@ class Flow:
 
     def _hash(self) -> str:
         digest = hashlib.sha256()
-        view = memoryview(bytearray(limits.BLOCK))
+        back = memoryview(mmap.mmap(-1, limits.RANGE_BLOCK))
         while self._hashed < self._size:
             block, ready = self._next()
             if block is not None:
@@ -194,12 +200,20 @@ class Flow:
             elif not ready:
                 return ""
             while self._hashed < ready and not self._ended:
-                count = os.preadv(self._file, [view[: ready - self._hashed]], self._hashed)
+                count = min(self._read_back(back, ready - self._hashed), ready - self._hashed)
                 if not count:
                     return ""  # somebody cut the file
-                digest.update(view[:count])
+                digest.update(back[:count])
                 self._advance(count)
         return digest.hexdigest()
+
+    def _read_back(self, room: memoryview, wanted: int) -> int:
+        """Read what is to be hashed next, past the page cache like it was written."""
+        if self._direct >= 0 and self._hashed % ALIGNED == 0:
+            with suppress(OSError):
+                rounded = wanted + -wanted % ALIGNED
+                return os.preadv(self._direct, [room[:rounded]], self._hashed)
+        return os.preadv(self._file, [room[:wanted]], self._hashed)
 
     def _next(self) -> tuple[Block | None, int]:
         """Wait for a block, or for the file to be readable up to there; (None, 0) is the end."""
@@ -251,13 +265,13 @@ class _Waits:
         self._waiting = 0.0
 
     def are_long(self, now: float) -> bool:
-        """Tell whether that was more than half of the time since it was last asked for."""
+        """Tell whether that was most of the time since it was last asked for."""
         since = now - self._watched
         if since < limits.FLOW_WATCHED_S:
             return False
         waited = self._waited + (now - self._waiting if self._waiting else 0.0)
         self._watched, self._waited = now, 0.0
-        return waited > since / 2
+        return waited > since * limits.FLOW_STARVED
 
 
 class Lane:
@@ -269,6 +283,7 @@ class Lane:
         self._stop = stop
         self._block: Block | None = None
         self._filled = 0
+        flow.count_lane(1)
 
     def room(self) -> memoryview:
         """Return where the next bytes go; it is empty when all have come."""
@@ -292,6 +307,7 @@ class Lane:
         if self._block is not None:
             self._flow.give_back(self._block)
             self._block = None
+        self._flow.count_lane(-1)
         return handed
 
     def _hand_on(self, count: int) -> int:
@@ -309,7 +325,7 @@ def _open_direct(file: int) -> int:
     if not flag:
         return -1
     try:
-        return os.open(f"/proc/self/fd/{file}", os.O_WRONLY | os.O_CLOEXEC | flag)
+        return os.open(f"/proc/self/fd/{file}", os.O_RDWR | os.O_CLOEXEC | flag)
     except OSError:
         return -1
 

@@ -134,11 +134,11 @@ def test_waiting_for_most_of_the_time_is_starving():
     waits = flows._Waits()
     now = waits._watched
     waits.begin(now)
-    waits.end(now + 0.06)
-    assert not waits.are_long(now + 0.01)  # too short a time to tell
-    assert waits.are_long(now + 0.11)
-    waits.begin(now + 0.11)
-    waits.end(now + 0.12)
-    assert not waits.are_long(now + 0.30)
-    waits.begin(now + 0.31)
-    assert waits.are_long(now + 0.60)  # still waiting
+    waits.end(now + 0.15)
+    assert not waits.are_long(now + 0.16)  # too short a time to tell
+    assert waits.are_long(now + 0.21)
+    waits.begin(now + 0.21)
+    waits.end(now + 0.30)
+    assert not waits.are_long(now + 0.45)
+    waits.begin(now + 0.46)
+    assert waits.are_long(now + 0.80)  # still waiting

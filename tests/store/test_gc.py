@@ -60,7 +60,13 @@ def test_a_blob_is_unneeded_when_no_manifest_lists_it(store):
 
 
 @pytest.mark.parametrize(
-    ("file", "limit"), [(PART, RESUMABLE_S), (JOURNAL, RESUMABLE_S), ("tmpx8", TEMPORARY_S)]
+    ("file", "limit"),
+    [
+        (PART, RESUMABLE_S),
+        (JOURNAL, RESUMABLE_S),
+        ("upload-0123.json", RESUMABLE_S),
+        ("tmpx8", TEMPORARY_S),
+    ],
 )
 def test_a_leftover_is_stale_when_it_is_older_than_its_kind_is_kept(file, limit):
     assert stale([left(file, limit - 1)], NOW) == []
