@@ -34,9 +34,10 @@ format: $(READY) ## Put the code into the usual form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) ## Measure building and start-up (a few minutes, 8 GiB of disk).
+bench: $(READY) tools ## Measure building, start-up and transfers (an hour, 12 GiB of disk).
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/transfer.py
 
 tools: ## Install the registries and clients that the tests talk to.
 	@scripts/tools.sh

@@ -317,6 +317,7 @@ class Session:
                 allow_redirects=False,
                 stream=True,
             ) as response:
+                start_of(response, self.host)  # so that the connection can be used again
                 return response.status_code not in _TLS_WANTED
         except requests.RequestException:
             return False
