@@ -101,6 +101,7 @@ class PartialFile:
 
     def begin(self) -> Ledger:
         """Make room for the blob and return what an earlier attempt left of it."""
+        self._stop()
         self._begun = True
         with store_errors(self._layout):
             ledger = self._read_journal() or Ledger.empty(self._blob.size)

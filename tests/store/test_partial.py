@@ -122,6 +122,7 @@ def test_a_part_size_of_yesterday_is_kept(store, monkeypatch):
     monkeypatch.setattr(limits, "RANGE_PART", 400_000)
     with store.partial(BLOB, nobody) as partial:
         assert (partial.begin().part, partial.begin().total) == (150_000, 150_000)
+    assert not any(thread.name.startswith("behind") for thread in threading.enumerate())
 
 
 def test_a_blob_that_somebody_else_brought_is_not_taken_again(store, root):
