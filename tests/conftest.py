@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
 from modelpack import limits
+
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # as in the background of a shell script
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _OURS = (
     "MODELPACK_", "OLLAMA_", "REGISTRY_AUTH_FILE", "DOCKER_", "SOURCE_DATE_EPOCH",
