@@ -19,6 +19,7 @@
     ├── SignatureError             6  a signature that does not verify
     ├── EngineError                7  a model that cannot be loaded or run
     ├── StoreError                 8  the local store cannot be read or written
+    ├── StoppedError               1  work of several threads ended because one of them failed
     └── MissingExtraError          9  an optional part of ModelPack is not installed
 
 `str(error)` says what failed in one line; `hint` says what to do about it.
@@ -129,6 +130,10 @@ class StoreError(ModelPackError):
     """The local store cannot be read or written."""
 
     exit_code = 8
+
+
+class StoppedError(ModelPackError):
+    """Something else failed, or the user gave up; whoever waits hears of that instead."""
 
 
 class MissingExtraError(ModelPackError):

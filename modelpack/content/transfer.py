@@ -26,7 +26,7 @@ from modelpack.content.base import (
 )
 from modelpack.content.parallel import Crew, RangedFetch
 from modelpack.content.rate import limited
-from modelpack.errors import ModelPackError
+from modelpack.errors import StoppedError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
@@ -82,10 +82,6 @@ def copy(
     return manifest
 
 
-class _StoppedError(ModelPackError):
-    """Another blob failed, or the user gave up; whoever waits hears of that instead."""
-
-
 class _Copying:
     """What the threads of one copy share."""
 
@@ -115,7 +111,7 @@ class _Copying:
     def check(self) -> None:
         """Raise if the copy has ended otherwise."""
         if self._stopped.is_set():
-            raise _StoppedError("the copy has failed elsewhere")
+            raise StoppedError("the copy has failed elsewhere")
 
     def copy(self, blob: Descriptor) -> None:
         """Copy one blob, unless it is there."""

@@ -15,8 +15,7 @@ from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
 from modelpack.progress import Event, Report, silent
 from modelpack.store.fsck import Condition, Trouble, condition_of, examine, judge
-from modelpack.store.gc import Pruned, collect, unneeded
-from modelpack.store.referrers import divide
+from modelpack.store.gc import Pruned, collect, unreferenced
 from modelpack.store.survey import Survey, Unreadable, survey, unfinished
 from modelpack.store.usage import Usage, measure
 
@@ -125,7 +124,7 @@ def fsck(
         troubles=tuple(troubles),
         unreadable=tuple(u for u in chosen.unreadable if Path(u.path) not in chosen.foreign),
         repaired=tuple(repaired),
-        unreferenced={} if texts else _unreferenced(found),
+        unreferenced={} if texts else unreferenced(found)[0],
         foreign=chosen.foreign,
     )
 
@@ -153,12 +152,6 @@ def _restricted(found: Survey, names: set[str]) -> Survey:
         unreadable=tuple(item for item in found.unreadable if item.name in names),
         blobs={digest: size for digest, size in found.blobs.items() if digest in needed},
     )
-
-
-def _unreferenced(found: Survey) -> dict[Digest, int]:
-    named = (manifest.digest for manifest in found.manifests.values())
-    living, _ = divide(named, found.referrers)
-    return unneeded(found.blobs, [*found.manifests.values(), *living])
 
 
 def _repair(

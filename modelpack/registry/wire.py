@@ -89,34 +89,34 @@ class Sockets:
 
         add = self.add
 
-        class Plain(HTTPConnection):
+        class Telling:
             """Tells of its socket, and sends pieces of files."""
 
+            sock: Any
+
             def connect(self) -> None:
-                super().connect()
+                super().connect()  # type: ignore[misc]
                 add(self.sock)
 
             def send(self, data: Any) -> None:  # noqa: ANN401
                 if not isinstance(data, FilePart):
-                    super().send(data)
+                    super().send(data)  # type: ignore[misc]
                     return
                 self.sock.settimeout(limits.READ_TIMEOUT_S)  # until here it was that of connecting
-                data.send(self.sock)
+                self.send_part(data)
 
-        class Secure(HTTPSConnection):
-            """Tells of its socket, and sends pieces of files."""
+            def send_part(self, part: FilePart) -> None:
+                part.send(self.sock)
 
-            def connect(self) -> None:
-                super().connect()
-                add(self.sock)
+        class Plain(Telling, HTTPConnection):
+            """Lets the kernel send pieces of files."""
 
-            def send(self, data: Any) -> None:  # noqa: ANN401
-                if not isinstance(data, FilePart):
-                    super().send(data)
-                    return
-                self.sock.settimeout(limits.READ_TIMEOUT_S)
-                for block in data.blocks():
-                    super().send(block)
+        class Secure(Telling, HTTPSConnection):
+            """Encrypts them block by block."""
+
+            def send_part(self, part: FilePart) -> None:
+                for block in part.blocks():
+                    self.send(block)
 
         plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
         secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})

@@ -223,9 +223,9 @@ class Flow:
             self._waits.end(time.monotonic())
             if self._ended:
                 return None, 0
-            if self._ready and self._ready[0].start == self._hashed:
+            if self._ready:  # always what follows what was hashed
                 return self._ready[0], 0
-            return None, min(self._whole, self._ready[0].start if self._ready else self._size)
+            return None, self._whole
 
     def _has_next(self) -> bool:
         return self._ended or bool(self._ready) or self._whole > self._hashed

@@ -16,7 +16,7 @@ from typing import Literal
 
 from modelpack import limits
 from modelpack.content.base import Advance
-from modelpack.errors import ModelPackError
+from modelpack.errors import StoppedError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.progress import Event, Report, silent
@@ -126,10 +126,6 @@ def _trouble(
     return None
 
 
-class _StoppedError(ModelPackError):
-    """Another file failed, or the user gave up; whoever waits hears of that instead."""
-
-
 class _Counter:
     """The bytes that all threads together have hashed."""
 
@@ -143,7 +139,7 @@ class _Counter:
     def advance(self, count: int) -> None:
         """Count *count* bytes more."""
         if self.stopped.is_set():
-            raise _StoppedError("the check was ended")
+            raise StoppedError("the check was ended")
         with self._lock:
             self._done += count
             self._say()

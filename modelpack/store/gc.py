@@ -19,7 +19,7 @@ from modelpack.store import locks
 from modelpack.store.blobs import store_errors
 from modelpack.store.paths import Layout
 from modelpack.store.referrers import Referrers, divide
-from modelpack.store.survey import Leftover, Unreadable, empty_folders, leftovers, survey
+from modelpack.store.survey import Leftover, Survey, Unreadable, empty_folders, leftovers, survey
 
 RESUMABLE_S = 7 * 86_400
 """How long a transfer that can be resumed is kept, in seconds."""
@@ -52,6 +52,13 @@ def unneeded(blobs: Mapping[Digest, int], manifests: Iterable[Manifest]) -> dict
     """Return those of *blobs* that none of *manifests* needs."""
     marked = {blob.digest for manifest in manifests for blob in manifest.blobs}
     return {digest: size for digest, size in blobs.items() if digest not in marked}
+
+
+def unreferenced(found: Survey) -> tuple[dict[Digest, int], list[Manifest]]:
+    """Return the blobs that nothing alive in *found* needs, and the referrers that are dead."""
+    named = (manifest.digest for manifest in found.manifests.values())
+    living, dead = divide(named, found.referrers)
+    return unneeded(found.blobs, [*found.manifests.values(), *living]), dead
 
 
 def stale(files: Sequence[Leftover], now: float) -> list[Leftover]:
@@ -87,12 +94,7 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
                 hint="prune again when that is done",
             )
         found = survey(layout)
-        named = [manifest.digest for manifest in found.manifests.values()]
-        living, dead = divide(named, found.referrers)
-        if found.unreadable:
-            blobs, dead = {}, []
-        else:
-            blobs = unneeded(found.blobs, [*found.manifests.values(), *living])
+        blobs, dead = ({}, []) if found.unreadable else unreferenced(found)
         pruned = Pruned(
             blobs,
             tuple(stale(leftovers(layout), now)),
