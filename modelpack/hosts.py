@@ -75,11 +75,14 @@ def read(path: Path) -> Mapping[str, HostSettings]:
         raise InputError(f"{path} is larger than {limits.CONFIG_FILE} bytes")
     place = _Place(path, ())
     top = _table(_yaml(raw, path), place, ("registries",))
-    hosts = _table(top.get("registries"), place / "registries")
-    return {
-        _host(host, place / "registries").lower(): _settings(said, place / "registries" / host)
-        for host, said in hosts.items()
-    }
+    place /= "registries"
+    hosts: dict[str, HostSettings] = {}
+    for text, said in _table(top.get("registries"), place).items():
+        host = _host(text, place).lower()
+        if host in hosts:
+            raise place.error(f"{host[:40]!r} is there twice", "capitals make no difference")
+        hosts[host] = _settings(said, place / text)
+    return hosts
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,13 +104,31 @@ def _yaml(raw: bytes, path: Path) -> object:
     import yaml
 
     class Loader(yaml.SafeLoader):
-        """Knows no aliases, so that what comes out is no larger than what went in."""
+        """Knows no aliases, so that what comes out is no larger than what went in.
+
+        Nor does it let a key replace an earlier one of the same mapping.
+        """
 
         def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
             if self.check_event(yaml.AliasEvent):
                 mark = self.peek_event().start_mark  # type: ignore[no-untyped-call]
                 raise yaml.MarkedYAMLError(problem="aliases are not allowed", problem_mark=mark)
             return super().compose_node(parent, index)
+
+        def compose_mapping_node(self, anchor: dict[str, yaml.Node]) -> yaml.MappingNode:
+            node = super().compose_mapping_node(anchor)
+            lines: dict[str, int] = {}
+            for key, _ in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    continue  # no name, and refused as such
+                line = key.start_mark.line + 1
+                if key.value in lines:
+                    raise InputError(
+                        f"{path}: line {line}: {key.value[:40]!r} is there twice",
+                        hint=f"it is first on line {lines[key.value]}",
+                    )
+                lines[key.value] = line
+            return node
 
     try:
         return yaml.load(raw, Loader)  # noqa: S506 - a SafeLoader

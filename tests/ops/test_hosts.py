@@ -164,6 +164,22 @@ def test_what_is_local_needs_no_readable_file(config):
         ),
         ("registries:\n  *.example.com: {}\n", ": line 2: ", "quotes"),
         ("registries:\n  a: &x {}\n  b: *x\n", ": line 3: aliases are not allowed", ""),
+        (
+            "registries:\n  a.b: {}\n  c.d: {}\n  a.b: {}",
+            ": line 4: 'a.b' is there twice",
+            "line 2",
+        ),
+        ("registries: {}\nregistries: {}", ": line 2: 'registries' is there twice", "line 1"),
+        (
+            "registries:\n  ghcr.io:\n    insecure: true\n    'insecure': false\n",
+            ": line 4: 'insecure' is there twice",
+            "line 3",
+        ),
+        (
+            "registries: {ghcr.io: {}, GHCR.io: {}}",
+            " at registries: 'ghcr.io' is there twice",
+            "capitals",
+        ),
         ("registries: {\n", ": line 2: ", ""),
         ("a: 2001-02-30", " is not YAML", ""),
         ("registries: " + "[" * 100_000, " is not YAML", ""),
