@@ -21,8 +21,9 @@ from starlette.types import Receive, Scope, Send
 from modelpack.server.registry import errors
 from modelpack.server.registry.answers import repository
 from modelpack.server.registry.names import ContentDigest
-from modelpack.server.registry.settings import BLOCK
+from modelpack.server.registry.settings import BLOCK, SMALL
 from modelpack.server.registry.storage.blobs import Blobs
+from modelpack.server.registry.zerocopy import ZERO_COPY
 
 _RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})\Z")
 
@@ -42,9 +43,8 @@ class BlobEndpoints:
     async def get(self, request: Request) -> Response:
         """Send a blob or a part of it."""
         name, digest = repository(request), ContentDigest.parse(request.path_params["digest"])
-        if request.method == "HEAD":  # a push that finds it here will not send it
-            await run_in_threadpool(self._blobs.keep, name, digest)
-        path, size = await run_in_threadpool(self._blobs.find, name, digest)
+        find = self._asked if request.method == "HEAD" else self._found
+        path, size, content = await run_in_threadpool(find, name, digest)
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Type": "application/octet-stream",
@@ -61,6 +61,8 @@ class BlobEndpoints:
         headers["Content-Length"] = str(stop - start)
         if request.method == "HEAD":
             return Response(status_code=status, headers=headers)
+        if content is not None:
+            return Response(content[start:stop], status, headers)
         return _FilePart(path, start, stop, status, headers)
 
     async def delete(self, request: Request) -> Response:
@@ -68,6 +70,20 @@ class BlobEndpoints:
         name, digest = repository(request), ContentDigest.parse(request.path_params["digest"])
         await run_in_threadpool(self._blobs.delete, name, digest)
         return Response(status_code=202)
+
+    def _asked(self, name: str, digest: ContentDigest) -> tuple[Path, int, None]:
+        self._blobs.keep(name, digest)  # a push that finds it here will not send it
+        return *self._blobs.find(name, digest), None
+
+    def _found(self, name: str, digest: ContentDigest) -> tuple[Path, int, bytes | None]:
+        path, size = self._blobs.find(name, digest)
+        if size > SMALL:
+            return path, size, None
+        try:
+            content = path.read_bytes()
+        except FileNotFoundError:  # deleted since it was found
+            raise errors.blob_unknown(digest) from None
+        return path, len(content), content
 
 
 def choose_range(text: str, size: int) -> tuple[int, int] | None:
@@ -91,7 +107,10 @@ def choose_range(text: str, size: int) -> tuple[int, int] | None:
 
 
 class _FilePart(Response):
-    """Bytes of a file, read in a thread while those before them are on their way."""
+    """Bytes of a file: the kernel sends them where it can.
+
+    Otherwise a thread reads them while those before them are on their way.
+    """
 
     def __init__(
         self, path: Path, start: int, stop: int, status: int, headers: dict[str, str]
@@ -103,22 +122,26 @@ class _FilePart(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
-            file = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+            file = self._path.open("rb", buffering=0)
         except FileNotFoundError:  # deleted since it was found
             raise errors.blob_unknown(self._path.parent.name) from None
-        gone = asyncio.ensure_future(_until_gone(receive))
-        try:
-            await send(
-                {
-                    "type": "http.response.start",
-                    "status": self.status_code,
-                    "headers": self.raw_headers,
-                }
-            )
-            await self._send_blocks(file, send, gone)
-        finally:
-            gone.cancel()
-            os.close(file)
+        head = {
+            "type": "http.response.start",
+            "status": self.status_code,
+            "headers": self.raw_headers,
+        }
+        with file:
+            await send(head)
+            if ZERO_COPY in scope.get("extensions", ()):
+                count = self._stop - self._start
+                part = {"type": ZERO_COPY, "file": file, "offset": self._start, "count": count}
+                await send(part)
+                return
+            gone = asyncio.ensure_future(_until_gone(receive))
+            try:
+                await self._send_blocks(file.fileno(), send, gone)
+            finally:
+                gone.cancel()
 
     async def _send_blocks(self, file: int, send: Send, gone: asyncio.Future[None]) -> None:
         position = self._start

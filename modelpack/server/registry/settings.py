@@ -10,7 +10,11 @@ from modelpack.errors import InputError
 BATCH = 1024 * 1024
 """Bytes of an upload that are gathered before a thread writes and hashes them."""
 BLOCK = 256 * 1024
-"""Bytes of a blob that are read and sent at a time."""
+"""Bytes of a blob that are read and sent at a time, where the kernel cannot send files."""
+PIECE = 8 * 1024 * 1024
+"""Bytes of a blob that the kernel is asked to send at a time."""
+SMALL = 64 * 1024
+"""A blob up to this size is read at once."""
 HEAD = 64 * 1024
 """Bytes of a request line with its headers."""
 HEAD_TIMEOUT_S = 30.0

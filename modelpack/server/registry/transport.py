@@ -12,11 +12,16 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from modelpack.server.registry import zerocopy
 from modelpack.server.registry.settings import HEAD, HEAD_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 
 class Server(uvicorn.Server):
@@ -56,16 +61,21 @@ class Server(uvicorn.Server):
 
 
 class BoundedProtocol(HttpToolsProtocol):
-    """Drops a connection whose request line and headers are too long or too slow."""
+    """Drops a connection whose request line and headers are too long or too slow.
+
+    Applications may let the kernel send files where it can.
+    """
 
     _in_head = True
     _head_size = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _sends_files = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new client its time to say something."""
         super().connection_made(transport)
         transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._sends_files = zerocopy.is_possible(transport, self.loop)
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -93,6 +103,11 @@ class BoundedProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_size > HEAD and not self.transport.is_closing():
             self.send_400_response("Request head too long.")
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        if self._sends_files:
+            app = zerocopy.offering(app, cycle)  # type: ignore[arg-type,assignment]
+        super()._start_asgi_task(cycle, app)
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():
