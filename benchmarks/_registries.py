@@ -37,23 +37,20 @@ def available() -> list[str]:
 
 @contextmanager
 def serving(kind: str, root: Path) -> Iterator[str]:
-    """Run a registry of *kind* over *root*, which goes with it; gives its `host:port`."""
+    """Run a registry of *kind* over the new folder *root*; gives its `host:port`."""
     port = free_port()
     host = f"127.0.0.1:{port}"
     root.mkdir()
     log = root.with_suffix(".log")
-    try:
-        if kind == OURS:
-            command = [PROGRAM, "registry", "serve", "--root", str(root), "--listen", host]
-        else:
-            settings = root.with_suffix(".yml")
-            settings.write_text(_CONFIGURATION.format(root=root, port=port))
-            program = "docker-registry" if kind == DEBIAN else "registry"
-            command = [program, "serve", str(settings)]
-        with background(command, port, log, {"OTEL_TRACES_EXPORTER": "none"}):
-            yield host
-    finally:
-        shutil.rmtree(root, ignore_errors=True)
+    if kind == OURS:
+        command = [PROGRAM, "registry", "serve", "--root", str(root), "--listen", host]
+    else:
+        settings = root.with_suffix(".yml")
+        settings.write_text(_CONFIGURATION.format(root=root, port=port))
+        program = "docker-registry" if kind == DEBIAN else "registry"
+        command = [program, "serve", str(settings)]
+    with background(command, port, log, {"OTEL_TRACES_EXPORTER": "none"}):
+        yield host
 
 
 def fill(host: str, model: Model) -> None:

@@ -21,8 +21,7 @@ from _sink import counted, sink
 @contextmanager
 def reached(kind: str, bench: Bench, delay: float = 0.0) -> Iterator[tuple[str, str]]:
     """Run a registry; gives its `host:port`, and the one for clients, which may be far away."""
-    shutil.rmtree(bench.folder / "registry", ignore_errors=True)
-    with serving(kind, bench.folder / "registry") as host:
+    with serving(kind, bench.fresh("registry") / "root") as host:
         if not delay:
             yield host, host
             return
@@ -47,7 +46,7 @@ def _pull(bench: Bench, model: Model, command: Callable[[Path], list[str]]) -> S
         to = bench.fresh("pulled")
         done = bench.timed(command(to), to, model.size)
         got = size_of(to)
-        shutil.rmtree(to)
+        bench.put_away(to)
         if got < sum(blob.size for blob in model.layers):
             sys.exit(f"only {got:,} bytes have come")
         return done
@@ -136,7 +135,7 @@ def copies(bench: Bench, title: str, shape: str, first: str, second: str) -> Non
             sys.exit(f"the copy left {[str(path) for path in store.rglob('*')]} behind")
         return done
 
-    with serving(first, bench.folder / "source") as source:
+    with serving(first, bench.fresh("source") / "root") as source:
         fill(source, model)
         sides: dict[str, Side] = {
             FLOOR: lambda: side(source, lambda here, there: _floor.copy(model, here, there))

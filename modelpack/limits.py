@@ -62,10 +62,14 @@ GGUF_SPLITS = 10_000
 # HTTP
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0
+REDIRECTS = 5
+"""Redirects of one request."""
 CANCEL_TIMEOUT_S = 5.0
 """An upload is given up without the registry if it does not answer in this time."""
 ERROR_BODY = 64 * KiB
 """Body of an error answer."""
+ANSWER_HEAD = 64 * KiB
+"""Status line and headers of an answer."""
 TOKEN_BODY = 1 * MiB
 """Answer of a token service."""
 CREDENTIALS_FILE = 4 * MiB
@@ -78,6 +82,18 @@ HELPER_TIMEOUT_S = 10.0
 # Moving bytes
 BLOCK = 128 * KiB
 """Buffer of a copy: small enough to stay in the processor's cache."""
+SMALL = 64 * KiB
+"""A blob of up to this size takes longer to ask for than to move."""
+SMALL_FROM = 16
+"""So many small blobs of a model move together."""
+LINES_EACH = 4
+"""Connections for small blobs, for each blob that may move at a time."""
+LINES_TROUBLE = 8
+"""Small blobs that fail before the others are asked for one by one."""
+GATHERED = 64
+"""Small blobs that are made durable one after the other, behind those that still come."""
+GATHERED_GROUPS = 4
+"""So many times as many may wait for that."""
 RANGES_FROM = 64 * MiB
 """A blob of this size or more is fetched in ranges."""
 RANGE_PART = 64 * MiB

@@ -1,5 +1,6 @@
 """`modelpack`: knows the commands, loads only the one that is asked for, and shows errors."""
 
+import gc
 import importlib
 import sys
 from typing import Annotated
@@ -31,6 +32,9 @@ COMMANDS = {
     "registry": "Run the embedded registry.",
 }
 """Every command with its line of help; each is the function `main` of a module of its own."""
+
+_GARBAGE = 50_000
+"""New objects between two searches for garbage: loading modules makes many and leaves none."""
 
 ALIASES = {"ls": "list", "remove": "rm"}
 _MODULES = {"list": "listing"}
@@ -95,6 +99,7 @@ app.callback()(_root)
 
 def main() -> None:
     """Run the command line; every error of ours becomes a line or two and an exit code."""
+    gc.set_threshold(_GARBAGE)
     try:
         app()
     except ModelPackError as error:

@@ -6,7 +6,7 @@ and they give and take manifests under a name. Whatever only some can do is a pr
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeAlias, runtime_checkable
@@ -235,6 +235,34 @@ class Checking(Protocol):
 
     def check(self, blob: Descriptor, advance: Advance) -> bool:
         """Tell whether *blob*, which is there, has the bytes that its digest promises."""
+        ...
+
+
+@runtime_checkable
+class Bringing(Protocol):
+    """Optional: a source that gives many small blobs sooner than one after the other."""
+
+    def bring(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bytes]]:
+        """Yield those of *blobs* that come as they should, not verified yet, in any order.
+
+        *width* of them are asked for at a time.
+        """
+        ...
+
+
+@runtime_checkable
+class Taking(Protocol):
+    """Optional: a sink that takes many small blobs sooner than one after the other."""
+
+    def look(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bool]]:
+        """Yield *blobs*, in any order, with whether each is there; not those that are in doubt."""
+        ...
+
+    def take(self, blobs: Iterable[tuple[Descriptor, bytes]], width: int) -> Iterator[Descriptor]:
+        """Take *blobs*, and yield those that are what they should be and went in without trouble.
+
+        They are all there for readers at the end.
+        """
         ...
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -94,16 +95,19 @@ def copy_with_referrers(
     Raises:
         LimitError: there are more referrers than we copy.
     """
-    manifest = copy(source, sink, names, options, report)
     if not (isinstance(source, Referring) and isinstance(sink, Referring)):
-        return Copied(manifest, ())
+        return Copied(copy(source, sink, names, options, report), ())
+    with ThreadPoolExecutor(1, thread_name_prefix="referrers") as beside:
+        manifest, first = _copy_and_list(source, sink, names, (options, report), beside)
     found: dict[Digest, Descriptor] = {}
     subjects = [manifest.digest]
     for _ in range(limits.REFERRER_DEPTH):
         level = [
             (about, entry)
             for about in subjects
-            for entry in _listed(source, about, options, report)
+            for entry in (
+                first if about == manifest.digest else _listed(source, about, options, report)
+            )
         ]
         subjects = []
         for about, entry in level:
@@ -119,6 +123,27 @@ def copy_with_referrers(
     if any(source.referrers(about) for about in subjects):
         raise LimitError(f"what refers to {names[0]} is nested deeper than we copy")
     return Copied(manifest, tuple(found.values()))
+
+
+def _copy_and_list(
+    source: Source,
+    sink: Sink,
+    names: tuple[Reference, Reference],
+    how: tuple[CopyOptions, Report],
+    beside: ThreadPoolExecutor,
+) -> tuple[Manifest, tuple[Descriptor, ...]]:
+    """Copy a model, and have it asked *beside* what refers to it while its blobs move."""
+    options, report = how
+    asked: list[Future[tuple[Descriptor, ...]]] = []
+
+    def check(manifest: Manifest) -> None:
+        if options.check is not None:
+            options.check(manifest)
+        if isinstance(source, Referring):
+            asked.append(beside.submit(_listed, source, manifest.digest, options, report))
+
+    manifest = copy(source, sink, names, replace(options, check=check), report)
+    return manifest, asked[0].result() if asked else ()
 
 
 def _listed(

@@ -7,13 +7,14 @@ the other side has already is not moved.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from modelpack import limits
 from modelpack.content.base import (
+    Bringing,
     Checking,
     Continuing,
     Interruptible,
@@ -23,6 +24,7 @@ from modelpack.content.base import (
     Resumable,
     Sink,
     Source,
+    Taking,
 )
 from modelpack.content.parallel import Crew, RangedFetch
 from modelpack.content.rate import limited
@@ -68,8 +70,10 @@ def copy(
     report(total)
     with ThreadPoolExecutor(options.concurrency, thread_name_prefix="copy") as pool:
         copying = _Copying(source, sink, options, report, pool)
-        futures = [pool.submit(copying.copy, blob) for blob in blobs]
+        small = [blob for blob in blobs if blob.size <= limits.SMALL]
+        futures = [pool.submit(copying.copy, blob) for blob in blobs if blob.size > limits.SMALL]
         try:
+            futures += [pool.submit(copying.copy, blob) for blob in copying.together(small)]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
@@ -115,7 +119,7 @@ class _Copying:
 
     def copy(self, blob: Descriptor) -> None:
         """Copy one blob, unless it is there."""
-        news = _News(self._options.action, blob, self._report, self.check)
+        news = self._news(blob)
         there = self._sink.has(blob)
         if there and self._is_sound(blob, news):
             news.end("exists")
@@ -129,6 +133,31 @@ class _Copying:
                     self._whole(blob, news)
         else:
             self._whole(blob, news)
+
+    def together(self, blobs: Sequence[Descriptor]) -> list[Descriptor]:
+        """Copy *blobs*, which are small; return those that must be copied one by one."""
+        source, sink = self._source, self._sink
+        if len(blobs) < limits.SMALL_FROM:
+            return list(blobs)
+        if not (isinstance(source, Bringing) and isinstance(sink, Taking)):
+            return list(blobs)
+        left = dict.fromkeys(blobs)
+        lacking = []
+        width = self._options.concurrency * limits.LINES_EACH
+        for blob, there in sink.look(blobs, width):
+            if not there:
+                lacking.append(blob)
+            elif not self._options.verify:
+                self._news(blob).end("exists")
+                del left[blob]
+        for blob in sink.take(source.bring(lacking, width), width):
+            self._news(blob).end()
+            del left[blob]
+        return list(left)
+
+    def _news(self, blob: Descriptor) -> _News:
+        self.check()
+        return _News(self._options.action, blob, self._report, self.check)
 
     def _is_sound(self, blob: Descriptor, news: _News) -> bool:
         """Tell whether *blob*, which is there, is to be trusted: by its size, or by its bytes."""

@@ -7,8 +7,6 @@ service leads. Loads requests, and is therefore imported when a session begins.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -21,20 +19,10 @@ from modelpack.errors import InputError
 from modelpack.registry.failures import login_wanted, proxy_error
 from modelpack.registry.handshake import refusal
 from modelpack.registry.proxies import Proxy, proxy_for
-from modelpack.registry.trust import Contexts
-from modelpack.registry.wire import Sockets
+from modelpack.registry.ways import Ways
 
 _PROXY_WANTS_LOGIN = 407
 _CONNECTIONS = 32
-
-
-@dataclass(frozen=True, slots=True)
-class Ways:
-    """What the adapters of one session share."""
-
-    contexts: Contexts
-    sockets: Sockets
-    environment: Mapping[str, str]
 
 
 def mount(session: requests.Session, name: str, ways: Ways) -> None:

@@ -47,6 +47,11 @@ class Patience:
         self._wait = wait or self._over.wait
         self._answered = False
 
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing is sent any more."""
+        return self._over.is_set()
+
     def end(self) -> None:
         """Wait for nothing any more, and send nothing."""
         self._over.set()
@@ -88,7 +93,7 @@ class Patience:
         return answer
 
     def _once(self, send: Callable[[], R]) -> tuple[R | None, NetworkError | None]:
-        if self._over.is_set():
+        if self.is_over:
             raise NetworkError(f"nothing more is asked of {self._host}")
         try:
             with self._errors(self._host):

@@ -6,7 +6,7 @@ See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#end
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from io import FileIO
 from typing import Self, TypeAlias
@@ -27,6 +27,7 @@ from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.policy import policy_for
 from modelpack.registry.problems import looks_like_html, not_a_registry
 from modelpack.registry.session import Ask, Connection, Session
+from modelpack.registry.small import SmallBlobs
 from modelpack.registry.upload import Forgetful, Upload
 
 Sisters: TypeAlias = Callable[[Digest], Sequence[str]]
@@ -53,6 +54,7 @@ class Repository:
         self._journal = journal or Forgetful()
         self._sisters = sisters
         self._uploads: dict[Digest, tuple[Upload, ExitStack]] = {}
+        self._small = SmallBlobs(self._session, self._policy, self._begun)
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -61,6 +63,7 @@ class Repository:
     def __exit__(self, *_error: object) -> None:
         for _, held in self._uploads.values():
             held.close()
+        self._small.close()
         self._session.close()
 
     def ping(self) -> None:
@@ -113,8 +116,8 @@ class Repository:
         except NotFoundError:
             return False
         if there:  # an earlier upload may have ended without our hearing of it
-            with self._journal.note(self._place, blob) as note:
-                note.forget()
+            self._upload(blob).forget()
+            self._end(blob)
         return there
 
     @contextmanager
@@ -135,6 +138,29 @@ class Repository:
     def interrupt(self) -> None:
         """Let everything that is under way fail at once, and begin nothing more."""
         self._session.interrupt()
+
+    def look(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bool]]:
+        """Yield *blobs* with whether each is there; the first is asked for on its own.
+
+        So the others have the token that it takes.
+        """
+        others = iter(blobs)
+        for first in others:
+            yield first, self.has(first)
+            yield from self._small.look(others, width)
+
+    def bring(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bytes]]:
+        """Yield the bytes of *blobs*, not verified."""
+        return self._small.bring(blobs, width)
+
+    def take(self, blobs: Iterable[tuple[Descriptor, bytes]], width: int) -> Iterator[Descriptor]:
+        """Send *blobs*, but for those that may be mounted; the registry verifies, and so do we."""
+        sound = (
+            (blob, data)
+            for blob, data in blobs
+            if Digest.of(data) == blob.digest and not self._sisters(blob.digest)
+        )
+        return self._small.take(sound, width)
 
     def mount(self, blob: Descriptor) -> bool:
         """Take *blob* over from a repository of this registry that should have it, if one does."""
@@ -185,6 +211,13 @@ class Repository:
                 upload = Upload(self._session, blob, self._policy, note)
                 self._uploads[blob.digest] = (upload, held)
             return self._uploads[blob.digest][0]
+
+    def _begun(self, blob: Descriptor, location: str, minimum: str, sent: bool) -> None:
+        """Go on with an upload of *blob* later, or end it if some of it was *sent* in vain."""
+        upload = self._upload(blob)
+        upload.take(location, {"OCI-Chunk-Min-Length": minimum})
+        if sent:
+            upload.cancel()
 
     def _end(self, blob: Descriptor) -> None:
         with self._lock:

@@ -1,21 +1,17 @@
-"""HTTP with one registry: the only importer of oras-py.
+"""HTTP with one registry.
 
-oras-py gives the HTTP session and the URLs; its transfer methods are not used, since they hold
-whole files in memory, verify nothing and never time out. Every request here has a connect and a
-read timeout. Credentials go to the registry's own host and to the token service it names, and
-nowhere else.
+oras-py gives the HTTP session; its transfer methods are not used, since they hold whole files in
+memory, verify nothing and never time out. Every request here has a connect and a read timeout.
+Credentials go to the registry's own host and to the token service it names, and nowhere else.
 """
 
 from __future__ import annotations
 
-import importlib
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from types import ModuleType
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urljoin, urlsplit
 
@@ -26,13 +22,16 @@ from modelpack.registry.challenge import Challenge, joined, parse_challenge, sco
 from modelpack.registry.credentials import Credential, Credentials
 from modelpack.registry.failures import Answer, network_errors
 from modelpack.registry.handshake import speaks_tls
+from modelpack.registry.lines import Line, LineError
 from modelpack.registry.patience import Patience, Wait
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.problems import error_for, looks_like_html, not_a_registry
 from modelpack.registry.proxies import is_loopback
 from modelpack.registry.retry import may_repeat, parse_retry_after
 from modelpack.registry.tokens import Authority
-from modelpack.registry.trust import Contexts, Identity, Named, Trust, decide
+from modelpack.registry.transport import http_session
+from modelpack.registry.trust import Contexts, Identity, Named, decide
+from modelpack.registry.ways import Ways
 from modelpack.registry.wire import Piece, Sockets
 
 if TYPE_CHECKING:
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
 
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _UNAUTHORIZED = 401
+_AGENT = f"User-Agent: modelpack/{__version__}\r\n"
 _TLS_WANTED = (301, 302, 307, 308, 400)
 """What servers answer to plain HTTP where they speak TLS."""
 
@@ -106,7 +106,9 @@ class Session:
         self.repository = repository
         self._connection = connection
         self._sockets = Sockets()
-        self._http = _http_session(host, connection, self._sockets)
+        self._ways = _ways(host, connection, self._sockets)
+        name = _HUB.get(host, host)
+        self._http = http_session(name, self._ways, quiet=connection.insecure)
         self._patience = Patience(host, network_errors, connection.pause)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
@@ -120,6 +122,29 @@ class Session:
         """Let every request that is under way fail now, and begin no other."""
         self._patience.end()
         self._sockets.shut()
+
+    def line(self) -> Line:
+        """Connect to the registry once more, for short conversations that leave this session out.
+
+        Raises:
+            LineError: there is no connection, or none without a proxy.
+        """
+        try:
+            with network_errors(self.host):
+                opened = None if self._patience.is_over else self._ways.connect(self.root)
+        except ModelPackError as error:
+            raise LineError(str(error)) from None
+        if opened is None:
+            raise LineError(f"no way to {self.host}")
+        return Line(opened)
+
+    def head(self, *, push: bool = False) -> str:
+        """Return the headers of every request to the registry, each with its line end."""
+        scope = scope_of(self.repository, push=push)
+        authorization = self._authority.current(scope, self._connection.credentials)
+        said = f"Authorization: {authorization}\r\n" if authorization else ""
+        host = urlsplit(self.root).netloc
+        return f"Host: {host}\r\n{_AGENT}Accept-Encoding: identity\r\n{said}"
 
     def pause(self, seconds: float) -> None:
         """Wait before something is tried again."""
@@ -323,47 +348,17 @@ class Session:
             return False
 
 
-def _http_session(host: str, connection: Connection, sockets: Sockets) -> requests.Session:
-    with _put_off("jsonschema"):  # it takes long to load, and we check for ourselves
-        from oras.provider import Registry
-    from modelpack.registry.adapter import Ways, mount
-
-    def trust() -> Trust:
-        return decide(
+def _ways(host: str, connection: Connection, sockets: Sockets) -> Ways:
+    contexts = Contexts(
+        lambda: decide(
             host,
             connection.environment,
             verify=not connection.insecure,
             authority=connection.ca_file,
             identity=connection.identity,
         )
-
-    quiet = connection.insecure  # no warnings
-    session: requests.Session = Registry(tls_verify=not quiet).session
-    session.max_redirects = 5
-    session.rebuild_auth = _rebuild_auth  # type: ignore[method-assign]
-    mount(session, _HUB.get(host, host), Ways(Contexts(trust), sockets, connection.environment))
-    return session
-
-
-@contextmanager
-def _put_off(name: str) -> Iterator[None]:
-    """Let the block's imports of the module *name* load it only when it is first used."""
-    if name in sys.modules:
-        yield
-        return
-    module = ModuleType(name)
-    module.__getattr__ = lambda key: getattr(importlib.import_module(name), key)  # type: ignore[method-assign]
-    sys.modules[name] = module
-    try:
-        yield
-    finally:
-        del sys.modules[name]
-
-
-def _rebuild_auth(request: requests.PreparedRequest, response: Answer) -> None:
-    """Drop credentials when a redirect leaves the host, and take none from ~/.netrc."""
-    if urlsplit(request.url)[:2] != urlsplit(response.url)[:2]:
-        request.headers.pop("Authorization", None)
+    )
+    return Ways(contexts, sockets, connection.environment)
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -75,6 +75,10 @@ class Upload:
         self._minimum = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
         self._note.keep(location)
 
+    def forget(self) -> None:
+        """Remember nothing of earlier attempts: the registry has the blob."""
+        self._note.forget()
+
     def run(self, body: Outgoing) -> None:
         """Send what is missing of *body*; the registry checks the digest.
 

@@ -17,6 +17,8 @@ from modelpack import limits
 from modelpack.errors import IntegrityError
 
 if TYPE_CHECKING:
+    import ssl
+
     from urllib3.connectionpool import HTTPConnectionPool
 
 
@@ -81,6 +83,24 @@ class Sockets:
         for one in found:
             with suppress(OSError):  # closed already
                 socket.socket.shutdown(one, socket.SHUT_RDWR)  # TLS would first say goodbye
+
+    def connect(self, host: str, port: int | None, context: ssl.SSLContext | None) -> socket.socket:
+        """Return a new connection to *host*, with TLS if there is a *context* for it.
+
+        Raises:
+            OSError: there is none.
+            HTTPError: there is none, in urllib3's words.
+        """
+        from urllib3.connection import HTTPConnection, HTTPSConnection
+
+        way: Any = {"host": host, "port": port, "timeout": limits.CONNECT_TIMEOUT_S}
+        connection = (
+            HTTPSConnection(**way, ssl_context=context) if context else HTTPConnection(**way)
+        )
+        connection.connect()
+        opened: socket.socket = connection.sock
+        self.add(opened)
+        return opened
 
     def pools(self) -> dict[str, type[HTTPConnectionPool]]:
         """Return connection pools, by scheme, whose connections tell us of their sockets."""

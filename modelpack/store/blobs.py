@@ -6,7 +6,6 @@ only then.
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -18,12 +17,12 @@ from modelpack import limits
 from modelpack.content.base import Advance, Readable
 from modelpack.content.disk import sync_folder, write_all
 from modelpack.content.verify import VerifyingReader
-from modelpack.errors import NotFoundError, StoreError
+from modelpack.errors import NotFoundError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
+from modelpack.store.errors import store_errors
+from modelpack.store.gathering import Gathering
 from modelpack.store.paths import Layout
-
-_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +113,10 @@ class Blobs:
             self.layout.ingest.mkdir(parents=True, exist_ok=True)
             return tempfile.mkstemp(dir=self.layout.ingest)
 
+    def gathering(self) -> Gathering:
+        """Begin to take small blobs that come together."""
+        return Gathering(self.layout, self._aside)
+
     def add(self, data: bytes) -> Digest:
         """Store the small blob *data*, unless it is there, and return its digest."""
         digest = Digest.of(data)
@@ -135,20 +138,3 @@ class Blobs:
                 yield scratch
         finally:
             scratch.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def store_errors(layout: Layout) -> Iterator[None]:
-    """Turn what the file system says into a `StoreError` with a hint."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno in _FULL:
-            raise StoreError(
-                f"no space left for the store {layout.root}",
-                hint="free some space, or set MODELPACK_MODELS to another disk",
-            ) from None
-        raise StoreError(
-            f"cannot write to the store {layout.root}: {error.strerror or error}",
-            hint="set MODELPACK_MODELS to a folder you may write to",
-        ) from None

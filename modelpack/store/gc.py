@@ -16,7 +16,7 @@ from modelpack.errors import StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store import locks
-from modelpack.store.blobs import store_errors
+from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
 from modelpack.store.referrers import Referrers, divide
 from modelpack.store.survey import Leftover, Survey, Unreadable, empty_folders, leftovers, survey

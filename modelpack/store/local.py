@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -17,7 +17,8 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store import locks
-from modelpack.store.blobs import Blobs, ScratchFile, store_errors
+from modelpack.store.blobs import Blobs, ScratchFile
+from modelpack.store.errors import store_errors
 from modelpack.store.fsck import condition_of
 from modelpack.store.gc import unneeded
 from modelpack.store.names import Entry, Listed, Names
@@ -69,6 +70,28 @@ class LocalStore:
     def put(self, blob: Descriptor, body: Readable, advance: Advance) -> None:
         """Store *body* as *blob*, verified before it becomes visible."""
         self._blobs.put(blob, body, advance)
+
+    def look(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bool]]:
+        """Yield *blobs* with whether each is there."""
+        del width
+        return ((blob, self.has(blob)) for blob in blobs)
+
+    def bring(self, blobs: Iterable[Descriptor], width: int) -> Iterator[tuple[Descriptor, bytes]]:
+        """Yield the bytes of *blobs*, not verified yet."""
+        del width
+        for blob in blobs:
+            with self._blobs.open(blob) as body:
+                data = body.read(blob.size + 1)
+            if len(data) == blob.size:
+                yield blob, data
+
+    def take(self, blobs: Iterable[tuple[Descriptor, bytes]], width: int) -> Iterator[Descriptor]:
+        """Store *blobs*, and yield those that are what they should be."""
+        del width
+        with self._blobs.gathering() as gathering:
+            for blob, data in blobs:
+                if gathering.put(blob, data):
+                    yield blob
 
     def partial(
         self, blob: Descriptor, waiting: Callable[[], None], *, anew: bool = False

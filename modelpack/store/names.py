@@ -18,7 +18,7 @@ from modelpack.errors import ModelPackError, NotFoundError, StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest, total_size
 from modelpack.oci.reference import Reference
-from modelpack.store.blobs import store_errors
+from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
 
 

@@ -25,7 +25,8 @@ from modelpack.content.disk import reserve
 from modelpack.content.ranges import Ledger, Span, decode_journal, encode_journal
 from modelpack.errors import StoreError
 from modelpack.oci.descriptor import Descriptor
-from modelpack.store.blobs import ScratchFile, store_errors
+from modelpack.store.blobs import ScratchFile
+from modelpack.store.errors import store_errors
 from modelpack.store.flow import Flow, Lane
 from modelpack.store.paths import Layout
 

@@ -16,7 +16,7 @@ from modelpack.content.disk import replacing
 from modelpack.errors import ModelPackError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
-from modelpack.store.blobs import store_errors
+from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout, digest_of_file
 
 

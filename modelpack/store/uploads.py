@@ -19,7 +19,7 @@ from modelpack.content.base import UploadNote
 from modelpack.errors import StoreError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
-from modelpack.store.blobs import store_errors
+from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
 
 _VERSION = 1

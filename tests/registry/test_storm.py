@@ -42,10 +42,17 @@ SMALL = {
     "STALL_S": 0.1,
     "STALL_BYTES": 1_024,
 }
+TOGETHER = {"SMALL": 100_000, "SMALL_FROM": 1, "UPLOADS_KEPT_FROM": 100_001}
+"""Limits with which the blobs that are not parted move together."""
 CASES = [
-    (mishap, way, parted)
+    (mishap, way, how)
     for mishap in MISHAPS
-    for way, parted in ((mishap.way, False), (mishap.way, True), ("copy", mishap.way == "push"))
+    for way, how in (
+        (mishap.way, ""),
+        (mishap.way, "in parts"),
+        (mishap.way, "together"),
+        ("copy", "in parts" if mishap.way == "push" else ""),
+    )
 ]
 
 
@@ -83,13 +90,23 @@ def policy(monkeypatch):
 
 
 def name_of(case):
-    mishap, way, parted = case
-    return f"{mishap.name} - {way}{' in parts' if parted else ''}"
+    mishap, way, how = case
+    return f"{mishap.name} - {way} {how}".strip()
+
+
+def together(monkeypatch):
+    for name, value in TOGETHER.items():
+        monkeypatch.setattr(limits, name, value)
 
 
 @pytest.mark.parametrize("case", CASES, ids=name_of)
-def test_whatever_goes_wrong_ends_well_or_in_the_right_error(case, folders, policy, patient):
-    mishap, way, parted = case
+def test_whatever_goes_wrong_ends_well_or_in_the_right_error(
+    case, folders, policy, patient, monkeypatch
+):
+    mishap, way, how = case
+    parted = how == "in parts"
+    if how == "together":
+        together(monkeypatch)
     rng = random.Random(zlib.crc32(name_of(case).encode()))
     model = Model.of(rng.randbytes(3 * PART + 77 if parted else 30_011), rng.randbytes(700))
     if parted:
@@ -140,8 +157,12 @@ def allowed(mishaps: list[Mishap]) -> set[type | None]:
 
 
 @pytest.mark.parametrize("seed", range(FIRST, FIRST + STORMS))
-def test_a_storm_leaves_nothing_wrong_and_is_gone_on_with(seed, folders, policy, patient):
+def test_a_storm_leaves_nothing_wrong_and_is_gone_on_with(
+    seed, folders, policy, patient, monkeypatch
+):
     rng = random.Random(seed)
+    if rng.random() < 0.4:
+        together(monkeypatch)
     way, auth = rng.choice(WAYS), rng.choice(AUTHS)
     model = shape(rng)
     mishaps = drawn(rng, way, auth)

@@ -1,0 +1,37 @@
+"""How one session gets to servers: its trust, its sockets, and the proxies of the environment."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from modelpack.registry.proxies import proxy_for
+from modelpack.registry.trust import Contexts
+from modelpack.registry.wire import Sockets
+
+if TYPE_CHECKING:
+    import socket
+
+
+@dataclass(frozen=True, slots=True)
+class Ways:
+    """What all connections of one session share."""
+
+    contexts: Contexts
+    sockets: Sockets
+    environment: Mapping[str, str]
+
+    def connect(self, root: str) -> socket.socket | None:
+        """Connect to *root*, a scheme and a host; None where a proxy is between.
+
+        Raises:
+            OSError: nobody answers, or not as a server that we trust.
+            HTTPError: the same, in urllib3's words.
+        """
+        if proxy_for(root, self.environment) is not None:
+            return None
+        where = urlsplit(root)
+        context = self.contexts.get(identify=True) if where.scheme == "https" else None
+        return self.sockets.connect(where.hostname or "", where.port, context)

@@ -1,0 +1,90 @@
+"""Small blobs on their way in: written one by one, made durable behind whoever brings them."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from modelpack import limits
+from modelpack.content.disk import write_all
+from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
+from modelpack.store.errors import store_errors
+from modelpack.store.paths import Layout
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    descriptor: int
+    path: str
+    digest: Digest
+
+
+class Gathering:
+    """Takes small blobs; at its end all of them are visible. *aside* makes and opens a file."""
+
+    def __init__(self, layout: Layout, aside: Callable[[], tuple[int, str]]) -> None:
+        self._layout = layout
+        self._aside = aside
+        self._written: list[_Written] = []
+        self._settling: deque[Future[None]] = deque()
+        self._pool = ThreadPoolExecutor(1, thread_name_prefix="settle")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_error: object) -> None:
+        try:
+            with store_errors(self._layout):
+                self._hand_on()
+                self._wait(0)
+        finally:
+            self._pool.shutdown()
+
+    def put(self, blob: Descriptor, data: bytes) -> bool:
+        """Take *data* if it is *blob*; tells whether it is.
+
+        Raises:
+            StoreError: it, or one that was taken before, cannot be stored.
+        """
+        if len(data) != blob.size or Digest.of(data) != blob.digest:
+            return False
+        with store_errors(self._layout):
+            descriptor, path = self._aside()
+            self._written.append(_Written(descriptor, path, blob.digest))
+            write_all(descriptor, data)
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            if len(self._written) == limits.GATHERED:
+                self._hand_on()
+                self._wait(limits.GATHERED_GROUPS)
+        return True
+
+    def _hand_on(self) -> None:
+        group, self._written = self._written, []
+        self._settling.append(self._pool.submit(self._settle, group))
+
+    def _wait(self, most: int) -> None:
+        """Wait until at most *most* groups are not settled."""
+        while len(self._settling) > most:
+            self._settling.popleft().result()
+
+    def _settle(self, group: list[_Written]) -> None:
+        left = deque(group)
+        try:
+            while left:
+                one = left[0]
+                os.fchmod(one.descriptor, 0o644)
+                os.fsync(one.descriptor)
+                Path(one.path).replace(self._layout.blob(one.digest))
+                os.close(left.popleft().descriptor)
+        finally:
+            for one in left:
+                os.close(one.descriptor)
+                with suppress(OSError):
+                    Path(one.path).unlink()
