@@ -1,6 +1,6 @@
 """`python -m modelpack`."""
 
-from modelpack.cli.app import main
+from modelpack.cli.app import run
 
 if __name__ == "__main__":
-    main()
+    run()

@@ -1,7 +1,7 @@
 """`modelpack`: knows the commands, loads only the one that is asked for, and shows errors."""
 
-import gc
 import importlib
+import os
 import sys
 from typing import Annotated
 
@@ -32,9 +32,6 @@ COMMANDS = {
     "registry": "Run the embedded registry.",
 }
 """Every command with its line of help; each is the function `main` of a module of its own."""
-
-_GARBAGE = 50_000
-"""New objects between two searches for garbage: loading modules makes many and leaves none."""
 
 ALIASES = {"ls": "list", "remove": "rm"}
 _MODULES = {"list": "listing"}
@@ -99,7 +96,6 @@ app.callback()(_root)
 
 def main() -> None:
     """Run the command line; every error of ours becomes a line or two and an exit code."""
-    gc.set_threshold(_GARBAGE)
     try:
         app()
     except ModelPackError as error:
@@ -108,6 +104,27 @@ def main() -> None:
         if error.hint:
             sys.stderr.write(f"hint: {_one_line(error.hint)}\n")
         sys.exit(error.exit_code)
+
+
+def run() -> None:
+    """Run the command line as a program, and leave at once.
+
+    Taking the interpreter apart takes longer than many a command.
+    """
+    try:
+        main()
+    except SystemExit as leaving:
+        code = leaving.code
+    else:
+        code = 0
+    if not isinstance(code, int):
+        sys.exit(code)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:  # whoever read it has left
+        code = code or 1
+    os._exit(code)
 
 
 def _one_line(text: str) -> str:

@@ -104,6 +104,18 @@ def test_a_command_loads_only_what_it_needs(words, spared):
     assert loaded & spared == set()
 
 
+@pytest.mark.parametrize(
+    ("words", "code"), [(["--version"], 0), (["list"], 0), (["show", "nobody"], 3), (["bad"], 2)]
+)
+def test_the_program_says_all_and_ends_with_the_code(tmp_path, words, code):
+    done = subprocess.run(
+        [sys.executable, "-m", "modelpack", *words],
+        capture_output=True, check=False, env={"MODELPACK_MODELS": str(tmp_path), **os.environ},
+    )  # fmt: skip
+    assert done.returncode == code
+    assert done.stdout or done.stderr
+
+
 def test_a_reader_that_goes_away_is_no_traceback():
     read, write = os.pipe()
     os.close(read)
