@@ -32,6 +32,8 @@ class Bench:
     warmups: int
     registries: Sequence[str]
     clients: Sequence[str]
+    durable: bool = False
+    """Whether others are measured a second time, waiting for the disk as ours does."""
     results: dict[str, dict[str, object]] = field(default_factory=dict)
     """The raw numbers of each table."""
     _models: dict[str, Model] = field(default_factory=dict)

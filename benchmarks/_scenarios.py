@@ -12,7 +12,7 @@ import _floor
 from _bench import FLOOR, Bench, Side, size_of
 from _measure import Run
 from _model import Model
-from _peers import COPIES, PULLS, PUSHES
+from _peers import COPIES, OURS, PULLS, PUSHES, program_of
 from _proxy import proxied
 from _registries import check, fill, serving
 from _sink import counted, sink
@@ -38,6 +38,10 @@ def pulls(bench: Bench, title: str, shape: str, kinds: Sequence[str], delay: flo
             sides = {FLOOR: _pull(bench, model, lambda to, far=far: _floor.pull(model, far, to))}
             for name, command in bench.taking_part(PULLS).items():
                 sides[name] = _pull(bench, model, lambda to, c=command, far=far: c(far, to))
+                if bench.durable and program_of(name) != OURS:
+                    sides[f"{name} + sync"] = _pull(
+                        bench, model, lambda to, c=command, far=far: _durable(c(far, to), to)
+                    )
             bench.measure(f"{title}, {kind}", sides)
 
 
@@ -52,6 +56,11 @@ def _pull(bench: Bench, model: Model, command: Callable[[Path], list[str]]) -> S
         return done
 
     return side
+
+
+def _durable(command: list[str], to: Path) -> list[str]:
+    """Return *command* with a wait until what it wrote to *to* is on the disk."""
+    return ["sh", "-c", '"$@" && sync -f "$0"', str(to), *command]
 
 
 def pulls_again(bench: Bench, title: str, kinds: Sequence[str]) -> None:

@@ -3,11 +3,12 @@
 All sides of a scenario are whole processes, taken in turn; the medians count. The floor is curl,
 and openssl's sha256 after it where a client has to verify. Registries are processes of their own
 on the loopback interface, and share the processor with the client. `x peer` is the ratio to the
-fastest of the other clients, `x floor` that to curl. Ours alone waits for the disk when it pulls.
+fastest of the other clients, `x floor` that to curl. Ours alone waits for the disk when it pulls;
+with --durable, the others do so too, a second time.
 
 Usage: python benchmarks/transfer.py [--only NAME[,NAME...]] [--list] [--registry NAME[,NAME...]]
-       [--without CLIENT[,CLIENT...]] [--size GIB] [--rounds N] [--warmups N] [--folder DIR]
-       [--json FILE]
+       [--without CLIENT[,CLIENT...]] [--durable] [--size GIB] [--rounds N] [--warmups N]
+       [--folder DIR] [--json FILE]
 """
 
 from __future__ import annotations
@@ -116,6 +117,7 @@ def main() -> None:
             said.warmups,
             said.registry.split(","),
             clients(said.without.split(",")),
+            said.durable,
         )
         for name in chosen:
             SCENARIOS[name][1](bench, name)
@@ -137,6 +139,11 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--list", action="store_true", help="print the scenarios, and stop")
     parser.add_argument("--registry", default=",".join(r for r in available() if r != CURRENT))
     parser.add_argument("--without", default="", help="clients to leave out")
+    parser.add_argument(
+        "--durable",
+        action="store_true",
+        help="measure others a second time, with a sync at the end",
+    )
     parser.add_argument("--size", type=float, default=2.0, help="GiB")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--warmups", type=int, default=1, help="rounds that do not count")

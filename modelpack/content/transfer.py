@@ -72,14 +72,18 @@ def copy(
         copying = _Copying(source, sink, options, report, pool)
         small = [blob for blob in blobs if blob.size <= limits.SMALL]
         futures = [pool.submit(copying.copy, blob) for blob in blobs if blob.size > limits.SMALL]
+        for future in futures:
+            future.add_done_callback(copying.watch)
         try:
             futures += [pool.submit(copying.copy, blob) for blob in copying.together(small)]
             done, _ = wait(futures, return_when=FIRST_EXCEPTION)
             for future in done:
                 future.result()
-        except BaseException:
+        except BaseException as error:
             copying.stop()
             pool.shutdown(wait=False, cancel_futures=True)
+            if copying.failure is not None and isinstance(error, Exception):
+                raise copying.failure from None
             raise
     sink.name(names[1], manifest)
     report(replace(total, completed=total.total, done=True))
@@ -104,6 +108,15 @@ class _Copying:
         self._options = options
         self._report = report
         self._pool = pool
+        self.failure: BaseException | None = None
+        """Why `watch` has stopped the copy."""
+
+    def watch(self, copied: Future[None]) -> None:
+        """Stop if *copied*, which has ended, has failed, for whoever does not wait for it."""
+        error = None if copied.cancelled() else copied.exception()
+        if error is not None and not self._stopped.is_set():
+            self.failure = error
+            self.stop()
 
     def stop(self) -> None:
         """Let whatever still moves end at once."""

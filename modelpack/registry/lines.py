@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
@@ -191,13 +192,12 @@ class Lines:
         if missing <= 0:
             return
         with ThreadPoolExecutor(missing, thread_name_prefix="connect") as pool:
-            self._idle += [line for line in pool.map(self._try, range(missing)) if line]
+            for _ in range(missing):
+                pool.submit(self._try)
 
-    def _try(self, _number: int) -> Line | None:
-        try:
-            return self._connect()
-        except LineError:
-            return None
+    def _try(self) -> None:
+        with suppress(LineError):
+            self._idle.append(self._connect())
 
 
 class _Round(Generic[T]):

@@ -89,7 +89,7 @@ class SmallBlobs:
         """Return the URL that *location* means, or nothing if that is not on the registry."""
         if not location.isascii() or not location.isprintable() or " " in location:
             return ""
-        url = urljoin(f"{self._session.root}/v2/", location)
+        url = urljoin(self._session.url("blobs/uploads/"), location)
         return url if urlsplit(url)[:2] == urlsplit(self._session.root)[:2] else ""
 
     def _question(

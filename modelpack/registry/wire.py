@@ -69,20 +69,25 @@ class Sockets:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._is_shut = False
 
     def add(self, opened: socket.socket | None) -> None:
-        """Remember *opened* while it lives."""
+        """Remember *opened* while it lives; after `shut` it is of no use."""
         if opened is not None:
+            one = getattr(opened, "socket", opened)  # TLS within TLS is no socket
             with self._lock:
-                self._open.add(getattr(opened, "socket", opened))  # TLS within TLS is no socket
+                self._open.add(one)
+                late = self._is_shut
+            if late:
+                _shut(one)
 
     def shut(self) -> None:
-        """Let every read and write that waits fail now."""
+        """Let every read and write that waits fail now, and whatever comes later."""
         with self._lock:
+            self._is_shut = True
             found = list(self._open)
         for one in found:
-            with suppress(OSError):  # closed already
-                socket.socket.shutdown(one, socket.SHUT_RDWR)  # TLS would first say goodbye
+            _shut(one)
 
     def connect(self, host: str, port: int | None, context: ssl.SSLContext | None) -> socket.socket:
         """Return a new connection to *host*, with TLS if there is a *context* for it.
@@ -141,6 +146,11 @@ class Sockets:
         plain = type("PlainPool", (HTTPConnectionPool,), {"ConnectionCls": Plain})
         secure = type("SecurePool", (HTTPSConnectionPool,), {"ConnectionCls": Secure})
         return {"http": plain, "https": secure}
+
+
+def _shut(one: socket.socket) -> None:
+    with suppress(OSError):  # closed already
+        socket.socket.shutdown(one, socket.SHUT_RDWR)  # TLS would first say goodbye
 
 
 def _wait_until_writable(sock: socket.socket) -> None:

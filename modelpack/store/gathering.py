@@ -25,6 +25,12 @@ class _Written:
     path: str
     digest: Digest
 
+    def discard(self) -> None:
+        """Leave nothing of it."""
+        os.close(self.descriptor)
+        with suppress(OSError):
+            Path(self.path).unlink()
+
 
 class Gathering:
     """Takes small blobs; at its end all of them are visible. *aside* makes and opens a file."""
@@ -56,10 +62,14 @@ class Gathering:
         if len(data) != blob.size or Digest.of(data) != blob.digest:
             return False
         with store_errors(self._layout):
-            descriptor, path = self._aside()
-            self._written.append(_Written(descriptor, path, blob.digest))
-            write_all(descriptor, data)
-            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            one = _Written(*self._aside(), blob.digest)
+            try:
+                write_all(one.descriptor, data)
+                os.posix_fadvise(one.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            except BaseException:
+                one.discard()
+                raise
+            self._written.append(one)
             if len(self._written) == limits.GATHERED:
                 self._hand_on()
                 self._wait(limits.GATHERED_GROUPS)
@@ -85,6 +95,4 @@ class Gathering:
                 os.close(left.popleft().descriptor)
         finally:
             for one in left:
-                os.close(one.descriptor)
-                with suppress(OSError):
-                    Path(one.path).unlink()
+                one.discard()
