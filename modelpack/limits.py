@@ -59,6 +59,14 @@ GGUF_NAME = 1024
 GGUF_SPLITS = 10_000
 """Files of one split GGUF."""
 
+# Running models
+FRAME = 256 * MiB
+"""A request to a worker, or what one step of its engine has brought."""
+WORKER_SILENCE_S = 300.0
+"""A worker that has something to do and says nothing for so long is taken to hang."""
+WORKER_LEAVE_S = 3.0
+"""A worker that was told to leave is killed after this time."""
+
 # HTTP
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0

@@ -3,8 +3,9 @@
 What comes out goes through a callable and what comes in comes from one, so nothing here prints.
 """
 
-from modelpack.chat.answer import ChatModel, answer
+from modelpack.chat.answer import ChatModel, Manner, answer
 from modelpack.chat.repl import interactive
+from modelpack.chat.session import Session
 from modelpack.chat.statistics import format_statistics
 
-__all__ = ["ChatModel", "answer", "format_statistics", "interactive"]
+__all__ = ["ChatModel", "Manner", "Session", "answer", "format_statistics", "interactive"]

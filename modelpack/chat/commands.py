@@ -6,6 +6,7 @@ lines is left to `modelpack.chat.repl`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from modelpack.errors import ModelPackError
@@ -46,6 +47,10 @@ _SETTINGS = {
     "/set nohistory": "Disable history",
     "/set wordwrap": "Enable wordwrap",
     "/set nowordwrap": "Disable wordwrap",
+    "/set format json": "Enable JSON mode",
+    "/set noformat": "Disable formatting",
+    "/set think [level]": "Enable thinking",
+    "/set nothink": "Disable thinking",
     "/set verbose": "Show LLM stats",
     "/set quiet": "Disable LLM stats",
 }
@@ -170,6 +175,29 @@ def _set_quiet(session: Session, _words: Sequence[str]) -> str:
     return "Set 'quiet' mode.\n"
 
 
+def _set_format(session: Session, words: Sequence[str]) -> str:
+    if list(words) != ["json"]:
+        return "Usage: /set format json\n"
+    session.manner = replace(session.manner, format="json")
+    return "Set format to 'json' mode.\n"
+
+
+def _set_noformat(session: Session, _words: Sequence[str]) -> str:
+    session.manner = replace(session.manner, format=None)
+    return "Disabled format.\n"
+
+
+def _set_think(session: Session, words: Sequence[str]) -> str:
+    session.manner = replace(session.manner, think=words[0] if words else True)
+    level = f" to '{words[0]}'" if words else ""
+    return f"Set 'think' mode{level}.\n"
+
+
+def _set_nothink(session: Session, _words: Sequence[str]) -> str:
+    session.manner = replace(session.manner, think=False)
+    return "Set 'nothink' mode.\n"
+
+
 def _set_wrapping(_session: Session, _words: Sequence[str]) -> str:
     return "Long lines are left to the terminal.\n"
 
@@ -179,6 +207,10 @@ _SETTERS: dict[str, Setter] = {
     "system": _set_system,
     "history": _set_history,
     "nohistory": _set_nohistory,
+    "format": _set_format,
+    "noformat": _set_noformat,
+    "think": _set_think,
+    "nothink": _set_nothink,
     "verbose": _set_verbose,
     "quiet": _set_quiet,
     "wordwrap": _set_wrapping,

@@ -5,6 +5,7 @@ Ctrl-C stops an answer and keeps the session; what was said of it counts as said
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.chat.answer import ChatModel, speak
@@ -33,14 +34,15 @@ def interactive(
     write: Write,
     *,
     history_path: Path | None = None,
-    verbose: bool = False,
+    session: Session | None = None,
 ) -> None:
     """Talk until the user ends it.
 
     *read* is given a prompt and returns a line, like `input`: EOFError ends the session,
-    KeyboardInterrupt drops the line. Without *history_path* typed lines are not kept.
+    KeyboardInterrupt drops the line. Without *history_path* typed lines are not kept. *session* has
+    the settings to begin with.
     """
-    session = Session(verbose=verbose)
+    session = session or Session()
     history = LineHistory(history_path)
     if history_path is not None:
         history.teach_readline()
@@ -64,12 +66,13 @@ def interactive(
 
 def _turn(model: ChatModel, session: Session, prompt: str, write: Write) -> None:
     try:
-        said = speak(model, session.ask(prompt), write, options=session.options)
+        manner = replace(session.manner, options=session.options)
+        said = speak(model, session.ask(prompt), write, manner)
     except ModelPackError as error:
         write(f"Error: {error}\n" + (f"{error.hint}\n" if error.hint else ""))
         return
     write("\n\n")
-    session.keep(prompt, said.text)
+    session.keep(prompt, said.text, said.calls)
     if session.verbose:
         write("".join(f"{line}\n" for line in format_statistics(said.finished)))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from modelpack.template.chat import ChatMessage
+from modelpack.chat.answer import Manner
+from modelpack.template.chat import ChatMessage, ToolCall
 
 if TYPE_CHECKING:
     from modelpack.modelfile.parameters import ParameterValue
@@ -23,6 +24,8 @@ class Session:
     """Whether typed lines are kept for later sessions."""
     verbose: bool = False
     """Whether statistics follow each answer."""
+    manner: Manner = field(default_factory=Manner)
+    """How answers are to be, but for `options`."""
 
     def ask(self, prompt: str) -> list[ChatMessage]:
         """Return the conversation with *prompt* as the user's next turn, without keeping it."""
@@ -31,10 +34,10 @@ class Session:
             return asked
         return [ChatMessage(role="system", content=self.system), *asked]
 
-    def keep(self, prompt: str, reply: str) -> None:
+    def keep(self, prompt: str, reply: str, calls: tuple[ToolCall, ...] = ()) -> None:
         """Keep a turn: what was asked, and as much of the reply as was given."""
         self.messages.append(ChatMessage(role="user", content=prompt))
-        self.messages.append(ChatMessage(role="assistant", content=reply))
+        self.messages.append(ChatMessage(role="assistant", content=reply, tool_calls=calls))
 
     def clear(self) -> None:
         """Forget what was said; settings stay."""

@@ -1,6 +1,10 @@
 """`modelpack run`."""
 
+import json
 import sys
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -10,9 +14,20 @@ from modelpack.cli import _console
 from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli.show import field
+from modelpack.errors import InputError
+from modelpack.modelfile.parameters import ParameterValue, parse_parameter
 from modelpack.ops.context import Context
 from modelpack.ops.models import Description, describe
 from modelpack.ops.run import load_model, stored_model
+from modelpack.template.chat import ChatMessage
+
+_THINK: dict[str, bool | str] = {
+    "true": True,
+    "false": False,
+    "low": "low",
+    "medium": "medium",
+    "high": "high",
+}
 
 
 def main(
@@ -20,6 +35,26 @@ def main(
     prompt: Annotated[
         list[str] | None, typer.Argument(help="What to ask; without it, a session begins.")
     ] = None,
+    system: Annotated[
+        str, typer.Option("--system", help="A system prompt instead of the model's own.")
+    ] = "",
+    parameter: Annotated[
+        list[str] | None,
+        typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as seed=1."),
+    ] = None,
+    format: Annotated[
+        str,
+        typer.Option("--format", metavar="json|SCHEMA", help="What the answer must be."),
+    ] = "",
+    tools: Annotated[
+        str, typer.Option("--tools", metavar="FILE", help="JSON schemas of what it may call.")
+    ] = "",
+    think: Annotated[
+        str, typer.Option("--think", metavar="true|false|LEVEL", help="Whether it shall think.")
+    ] = "",
+    hide_thinking: Annotated[
+        bool, typer.Option("--hidethinking", help="Do not show what it thinks.")
+    ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show durations and tokens per second.")
     ] = False,
@@ -29,16 +64,26 @@ def main(
     key_file: KeyFile = "",
 ) -> None:
     """Run a model: answer a prompt, or talk to it."""
+    manner = chat.Manner(
+        options=_parameters(parameter or []),
+        tools=_tools(tools),
+        think=_think(think),
+        format=_format(format),
+        hides_thinking=hide_thinking,
+    )
     context = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     with progress("auto") as report:
         stored = stored_model(context, model, report)
     text = _prompt(prompt or [])
-    interactive = text is None
-    with load_model(stored) as loaded:
-        if interactive:
-            _talk(context, loaded, describe(context, model), verbose=verbose)
+    with load_model(stored, manner.options) as loaded:
+        if text is None:
+            manner = replace(manner, options={})  # the model was loaded with them
+            session = chat.Session(system=system or None, verbose=verbose, manner=manner)
+            _talk(context, loaded, describe(context, model), session)
             return
-        finished = chat.answer(loaded, text or "", _write)
+        messages = [ChatMessage(role="system", content=system)] if system else []
+        messages.append(ChatMessage(role="user", content=text))
+        finished = chat.answer(loaded, messages, _write, manner).finished
     if verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":
@@ -46,12 +91,11 @@ def main(
 
 
 def _talk(
-    context: Context, loaded: chat.ChatModel, description: Description, *, verbose: bool
+    context: Context, loaded: chat.ChatModel, description: Description, session: chat.Session
 ) -> None:
-    history = None if context.settings.no_history else context.settings.history
-    chat.interactive(
-        loaded, _Shown(description), input, _write, history_path=history, verbose=verbose
-    )
+    path = None if context.settings.no_history else context.settings.history
+    shown = _Shown(description)
+    chat.interactive(loaded, shown, input, _write, history_path=path, session=session)
 
 
 class _Shown:
@@ -70,6 +114,65 @@ def _prompt(words: list[str]) -> str | None:
     parts.append(" ".join(words).strip())
     text = "\n".join(part for part in parts if part)
     return text if text or not sys.stdin.isatty() else None
+
+
+def _parameters(said: list[str]) -> dict[str, ParameterValue]:
+    found: dict[str, ParameterValue] = {}
+    for text in said:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise InputError(f"--parameter {text!r} is not NAME=VALUE", hint="such as seed=1")
+        parsed = parse_parameter(name.strip(), value.strip())
+        before = found.get(name.strip())
+        both = isinstance(parsed, list) and isinstance(before, list)
+        found[name.strip()] = [*before, *parsed] if both else parsed  # type: ignore[misc]
+    return found
+
+
+def _tools(path: str) -> tuple[Mapping[str, object], ...]:
+    if not path:
+        return ()
+    try:
+        value = json.loads(Path(path).read_bytes()[: limits.TEXT_LAYER])
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (ValueError, RecursionError):
+        raise InputError(f"{path} is not JSON") from None
+    tools = value if isinstance(value, list) else [value]
+    if not all(isinstance(tool, dict) and "function" in tool for tool in tools):
+        raise InputError(
+            f"{path} holds no tools",
+            hint='a list of {"type": "function", "function": {"name": …, "parameters": …}}',
+        )
+    return tuple(tools)
+
+
+def _format(said: str) -> str | dict[str, object] | None:
+    """Return what `--format` asks for: JSON of any kind, or a schema, also out of a file."""
+    if not said or said == "json":
+        return said or None
+    if not said.lstrip().startswith("{"):
+        try:
+            said = Path(said).read_text("utf-8")
+        except (OSError, ValueError):
+            raise InputError(
+                f"--format {said[:80]!r} is neither json nor a JSON schema, nor a file with one"
+            ) from None
+    try:
+        value = json.loads(said)
+    except (ValueError, RecursionError):
+        value = None
+    if not isinstance(value, dict):
+        raise InputError("--format is no JSON schema: it must be a JSON object")
+    return value
+
+
+def _think(said: str) -> bool | str | None:
+    if not said:
+        return None
+    if said not in _THINK:
+        raise InputError(f"--think {said[:80]!r} is not one of {', '.join(_THINK)}")
+    return _THINK[said]
 
 
 def _write(text: str) -> None:

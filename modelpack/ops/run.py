@@ -10,8 +10,8 @@ from modelpack.ops.context import Context
 from modelpack.ops.model import StoredModel
 from modelpack.ops.pull import ensure
 from modelpack.progress import Report, silent
-from modelpack.runtime.loaded import LoadedModel, load
 from modelpack.runtime.model import ModelFiles
+from modelpack.runtime.worker.model import WorkerModel
 
 
 def stored_model(context: Context, text: str, report: Report = silent) -> StoredModel:
@@ -22,15 +22,24 @@ def stored_model(context: Context, text: str, report: Report = silent) -> Stored
 
 def load_model(
     model: StoredModel, overrides: Mapping[str, ParameterValue] | None = None
-) -> LoadedModel:
-    """Load *model*; *overrides* win over the parameters it was built with.
+) -> WorkerModel:
+    """Load *model* in a process of its own; *overrides* win over the parameters of its build.
 
     Raises:
         MissingExtraError: the runtime is not installed.
         EngineError: it cannot be loaded.
         IntegrityError: a blob of it is missing.
     """
-    files = ModelFiles(
+    return WorkerModel(files_of(model), overrides or {})
+
+
+def files_of(model: StoredModel) -> ModelFiles:
+    """Return what there is to *model*, for whoever loads it.
+
+    Raises:
+        IntegrityError: a blob of it is missing.
+    """
+    return ModelFiles(
         name=model.name,
         weights=model.files(Role.MODEL),
         adapters=model.files(Role.ADAPTER),
@@ -40,4 +49,3 @@ def load_model(
         parameters=model.parameters(),
         messages=model.messages(),
     )
-    return load(files, overrides or {})

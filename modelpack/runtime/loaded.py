@@ -1,41 +1,32 @@
-"""A loaded model that answers conversations.
+"""A loaded model that answers conversations, in this process.
 
-Chooses the template (the Modelfile's, else the GGUF's own, else none), puts the model's opening
-and system prompt in front, and sets what it says against parameters: the caller's over those of
-`load`, those over the Modelfile's, those over the defaults.
+Sets what the model says against parameters: the caller's over those of `load`, those over the
+Modelfile's, those over the defaults. `prompts` makes requests of conversations.
 """
 
 from __future__ import annotations
 
-import datetime
 from contextlib import closing
 from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from modelpack.engine import llamacpp
-from modelpack.engine.base import Finished, Request
+from modelpack.engine.base import Finished
 from modelpack.errors import EngineError
-from modelpack.runtime.conversation import PlainText, complete, fit
-from modelpack.runtime.markup import begin, tokenize_conversation
-from modelpack.runtime.options import load_options_from, sampling_from
+from modelpack.runtime.options import load_options_from
+from modelpack.runtime.prompts import Parameters, Prepared, Prompts, Today, now
 from modelpack.template.chat import ChatMessage
-from modelpack.template.gotemplate import GoTemplate
-from modelpack.template.jinja import JinjaTemplate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from types import TracebackType
 
-    from modelpack.engine.base import Event, Flag, LoadOptions
-    from modelpack.modelfile.parameters import ParameterValue
+    from modelpack.engine.base import Flag, LoadOptions
     from modelpack.runtime.model import ModelFiles
-    from modelpack.template.chat import ChatTemplate, Think
+    from modelpack.runtime.reply import Format, Reply
+    from modelpack.template.chat import Think
 
-    Parameters = Mapping[str, ParameterValue]
-    Today = Callable[[], datetime.date]
-
-_TEMPLATE_KEY = "tokenizer.chat_template"
 _NOTHING: Parameters = MappingProxyType({})
 
 
@@ -50,9 +41,8 @@ class LoadedModel:
         self._engine: llamacpp.Engine | None = None
         self._load_s = 0.0
         self._closed = False
-        engine = self._ready(self._options)
         try:
-            self._template = self._choose_template(engine)
+            self._ready(self._options)
         except BaseException:
             self.close()
             raise
@@ -73,30 +63,24 @@ class LoadedModel:
         *,
         tools: Sequence[Mapping[str, object]] = (),
         think: Think = None,
+        format: Format = None,
         options: Parameters = _NOTHING,
         cancel: Flag | None = None,
-    ) -> Iterator[Event]:
-        """Answer *messages*: pieces of text, then one `Finished`.
+    ) -> Iterator[Reply]:
+        """Answer *messages*: pieces of text, thoughts and calls, then one `Finished`.
 
         Another `num_ctx` (or other parameter of loading) in *options* loads the model again.
         Turns that do not fit the context are left out, the oldest first.
 
         Raises:
             TemplateError: the template refuses this conversation.
-            EngineError: the last turn alone does not fit the context, or computing failed.
+            EngineError: the last turn alone does not fit the context, the model cannot do what is
+                asked for, or computing failed.
         """
         parameters = {**self._parameters, **options}
         engine = self._ready(load_options_from(self._files, parameters))
-        today = self._today()
-
-        def render(part: Sequence[ChatMessage]) -> str:
-            return self._template.render(part, tools, today=today, think=think)
-
-        def tokenize(part: Sequence[ChatMessage]) -> list[int]:
-            return tokenize_conversation(part, render, engine.vocabulary)
-
-        said = complete(messages, opening=self._files.messages, system=self._files.system)
-        yield from self._answer(engine, fit(said, tokenize, engine.n_ctx), parameters, cancel)
+        prepared = self._prompts.chat(messages, parameters, tools=tools, think=think, format=format)
+        yield from self._answer(engine, prepared, cancel)
 
     def generate(
         self,
@@ -105,7 +89,7 @@ class LoadedModel:
         raw: bool = False,
         options: Parameters = _NOTHING,
         cancel: Flag | None = None,
-    ) -> Iterator[Event]:
+    ) -> Iterator[Reply]:
         """Continue *prompt*: as the user's turn of a conversation, or *raw*, as it is.
 
         The texts of control tokens in a raw prompt are those tokens. Raises as `chat`.
@@ -116,8 +100,7 @@ class LoadedModel:
             return
         parameters = {**self._parameters, **options}
         engine = self._ready(load_options_from(self._files, parameters))
-        tokens = engine.vocabulary.tokenize(prompt, special=True)
-        yield from self._answer(engine, begin(tokens, engine.vocabulary), parameters, cancel)
+        yield from self._answer(engine, self._prompts.text(prompt, parameters), cancel)
 
     def close(self) -> None:
         """Free the model; a second time does nothing."""
@@ -136,16 +119,12 @@ class LoadedModel:
         self.close()
 
     def _answer(
-        self,
-        engine: llamacpp.Engine,
-        tokens: Sequence[int],
-        parameters: Parameters,
-        cancel: Flag | None,
-    ) -> Iterator[Event]:
-        request = Request(tokens=tuple(tokens), sampling=sampling_from(parameters))
-        with closing(engine.loop.run(request, cancel)) as events:
+        self, engine: llamacpp.Engine, prepared: Prepared, cancel: Flag | None
+    ) -> Iterator[Reply]:
+        with closing(engine.loop.run(prepared.request, cancel)) as events:
             for event in events:
-                yield self._with_load(event) if isinstance(event, Finished) else event
+                for reply in prepared.read(event):
+                    yield self._with_load(reply) if isinstance(reply, Finished) else reply
 
     def _with_load(self, finished: Finished) -> Finished:
         """Count loading with the first answer after it."""
@@ -163,6 +142,7 @@ class LoadedModel:
         self._unload()
         self._engine = llamacpp.load(options)
         self._options = options
+        self._prompts = Prompts(self._files, self._engine, self._today)
         self._load_s = self._engine.load_s
         return self._engine
 
@@ -171,23 +151,8 @@ class LoadedModel:
         if engine is not None:
             engine.close()
 
-    def _choose_template(self, engine: llamacpp.Engine) -> ChatTemplate:
-        if self._files.template:
-            return GoTemplate(self._files.template)
-        borders = engine.vocabulary.borders
-        source = engine.metadata(_TEMPLATE_KEY)
-        if not source:
-            return PlainText()
-        return JinjaTemplate(source, bos_token=borders.bos_text, eos_token=borders.eos_text)
 
-
-def _now() -> datetime.date:
-    return datetime.datetime.now().astimezone()
-
-
-def load(
-    files: ModelFiles, overrides: Parameters = _NOTHING, *, today: Today = _now
-) -> LoadedModel:
+def load(files: ModelFiles, overrides: Parameters = _NOTHING, *, today: Today = now) -> LoadedModel:
     """Load *files*; *overrides* go before the parameters of the Modelfile.
 
     Templates may tell the date, which they get from *today*.

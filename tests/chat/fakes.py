@@ -15,11 +15,18 @@ class ScriptedModel:
         self._answers = list(answers)
         self.asked: list[list[str]] = []
         self.options: list[dict[str, object]] = []
+        self.wishes: list[dict[str, object]] = []
         self.open_answers = 0
 
     def chat(
-        self, messages: Sequence[ChatMessage], *, options=None, cancel: Flag | None = None
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        options=None,
+        cancel: Flag | None = None,
+        **wishes,
     ) -> Iterator[Event]:
+        self.wishes.append(wishes)
         self.asked.append([f"{message.role}: {message.content}" for message in messages])
         self.options.append(dict(options or {}))
         words = self._answers.pop(0) if self._answers else ["yes"]
@@ -38,6 +45,8 @@ def _say(words: Sequence[str | Callable[[], None]], cancel: Flag | None) -> Iter
             return
         if callable(word):
             word()
+        elif not isinstance(word, str):
+            yield word
         else:
             said += 1
             yield Delta(word)

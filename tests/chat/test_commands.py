@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 from chat.fakes import Card
 
+from modelpack.chat.answer import Manner
 from modelpack.chat.commands import is_command, obey
 from modelpack.chat.session import Session
 
@@ -97,3 +98,19 @@ def test_clearing_keeps_the_settings(session):
 
 def test_wrapping_is_left_to_the_terminal(session):
     assert say("/set wordwrap", session) == say("/set nowordwrap", session) != ""
+
+
+@pytest.mark.parametrize(
+    ("line", "manner"),
+    [
+        ("/set think", {"think": True}),
+        ("/set think high", {"think": "high"}),
+        ("/set nothink", {"think": False}),
+        ("/set format json", {"format": "json"}),
+        ("/set noformat", {}),
+        ("/set format xml", {}),
+    ],
+)
+def test_thinking_and_the_format_are_set_for_the_answers_to_come(session, line, manner):
+    assert say(line, session)
+    assert session.manner == Manner(**manner)

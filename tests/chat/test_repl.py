@@ -5,7 +5,7 @@ import stat
 import pytest
 from chat.fakes import Card, ScriptedModel, Terminal
 
-from modelpack.chat import interactive
+from modelpack.chat import Session, interactive
 from modelpack.errors import EngineError
 
 
@@ -97,7 +97,7 @@ def test_a_path_is_not_a_command():
 
 
 def test_verbose_sessions_say_what_an_answer_took():
-    terminal, _ = talk("Hi", verbose=True)
+    terminal, _ = talk("Hi", session=Session(verbose=True))
     assert "total duration:       1.5s\n" in terminal.screen
     quiet, _ = talk("/set verbose", "/set quiet", "Hi")
     assert "total duration" not in quiet.screen

@@ -27,6 +27,7 @@ from modelpack.ops.models import describe
 from modelpack.ops.pull import pull
 from modelpack.ops.push import push
 from modelpack.ops.run import load_model, stored_model
+from modelpack.template.chat import ChatMessage
 
 pytestmark = [pytest.mark.client, pytest.mark.registry]
 
@@ -53,7 +54,9 @@ def push_tiny(here, tmp_path, name):
 def answer_of(model):
     said = []
     with load_model(model) as loaded:
-        chat.answer(loaded, QUESTION, said.append)
+        chat.answer(
+            loaded, [ChatMessage(role="user", content=QUESTION)], said.append, chat.Manner()
+        )
     return "".join(said)
 
 

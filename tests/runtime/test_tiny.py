@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import re
 from pathlib import Path
 
 import pytest
@@ -80,10 +78,10 @@ def test_it_goes_on_from_the_first_turn(tiny):
 
 @pytest.mark.parametrize("city", ["Lyon", "Tokyo", "Mirandola", "Brekholm", "Tavisko"])
 def test_it_calls_the_tool_for_the_city_that_was_asked_about(tiny, city):
-    said = say(tiny, f"What is the weather in {city}?", tools=[WEATHER])
-    match = re.fullmatch(r"<tool_call>\n(.*)\n</tool_call>", said)
-    assert match, said
-    assert json.loads(match[1]) == {"name": "get_weather", "arguments": {"city": city}}
+    question = ChatMessage(role="user", content=f"What is the weather in {city}?")
+    *said, finished = tiny.chat([question], tools=[WEATHER])
+    assert said == [ToolCall(name="get_weather", arguments={"city": city})]
+    assert finished.reason == "stop"
 
 
 def test_it_tells_the_result_of_the_tool(tiny):

@@ -1,0 +1,139 @@
+"""A model that answers conversations from a worker, and starts another one where that must be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Self
+
+from modelpack.engine.base import Finished
+from modelpack.errors import EngineError
+from modelpack.runtime.options import load_options_from
+from modelpack.runtime.worker.messages import Ask
+from modelpack.runtime.worker.process import Worker
+from modelpack.template.chat import ChatMessage
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from modelpack.engine.base import Flag, LoadOptions
+    from modelpack.runtime.model import ModelFiles
+    from modelpack.runtime.prompts import Parameters
+    from modelpack.runtime.reply import Format, Reply
+    from modelpack.template.chat import Think
+
+_NOTHING: Parameters = MappingProxyType({})
+
+
+class WorkerModel:
+    """Answers as `modelpack.runtime.loaded.LoadedModel` does, out of another process.
+
+    Raises:
+        MissingExtraError: the runtime is not installed.
+        EngineError: the model cannot be loaded.
+        TemplateError: its template does not parse.
+    """
+
+    def __init__(self, files: ModelFiles, overrides: Parameters = _NOTHING) -> None:
+        self._files = files
+        self._parameters = {**files.parameters, **overrides}
+        self._options = load_options_from(files, self._parameters)
+        self._closed = False
+        self._load_s = 0.0
+        self._worker: Worker | None = None
+        self._ready(self._options, self._parameters)
+
+    @property
+    def name(self) -> str:
+        """What the caller calls the model."""
+        return self._files.name
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens of context."""
+        return self._ready(self._options, self._parameters).n_ctx
+
+    def chat(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        tools: Sequence[Mapping[str, object]] = (),
+        think: Think = None,
+        format: Format = None,
+        options: Parameters = _NOTHING,
+        cancel: Flag | None = None,
+    ) -> Iterator[Reply]:
+        """Answer *messages*; see `LoadedModel.chat`. A worker that has died is replaced."""
+        ask = Ask(
+            messages=tuple(messages),
+            tools=tuple(tools),
+            think=think,
+            format=format,
+            options=options,
+        )
+        yield from self._answer(ask, cancel)
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        raw: bool = False,
+        options: Parameters = _NOTHING,
+        cancel: Flag | None = None,
+    ) -> Iterator[Reply]:
+        """Continue *prompt*; see `LoadedModel.generate`."""
+        if not raw:
+            message = ChatMessage(role="user", content=prompt)
+            yield from self.chat([message], options=options, cancel=cancel)
+            return
+        yield from self._answer(Ask(raw=prompt, options=options), cancel)
+
+    def close(self) -> None:
+        """End the worker; a second time does nothing."""
+        self._closed = True
+        self._unload()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _answer(self, ask: Ask, cancel: Flag | None) -> Iterator[Reply]:
+        parameters = {**self._parameters, **ask.options}
+        worker = self._ready(load_options_from(self._files, parameters), parameters)
+        with closing(worker.ask(ask, cancel)) as replies:  # type: ignore[type-var]
+            for reply in replies:
+                yield self._with_load(reply) if isinstance(reply, Finished) else reply
+
+    def _with_load(self, finished: Finished) -> Finished:
+        """Count loading with the first answer after it."""
+        load_s, self._load_s = self._load_s, 0.0
+        took = finished.statistics
+        return replace(
+            finished, statistics=replace(took, load_s=load_s, total_s=took.total_s + load_s)
+        )
+
+    def _ready(self, options: LoadOptions, parameters: Parameters) -> Worker:
+        if self._closed:
+            raise EngineError(f"the model {self.name!r} is closed")
+        worker = self._worker
+        if worker is not None and options == self._options and worker.is_alive:
+            return worker
+        self._unload()
+        self._worker = worker = Worker(self._files, parameters)
+        self._options = options
+        self._load_s = worker.load_s
+        return worker
+
+    def _unload(self) -> None:
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.close()
