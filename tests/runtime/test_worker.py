@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from engine.real import ANSWER, QUESTION, RAMBLE, TINY, require
+from support.soak import Soak
 
 from modelpack import limits
 from modelpack.engine.base import Delta, Finished
@@ -51,6 +52,10 @@ def user(content: str) -> ChatMessage:
 
 def text_of(replies) -> str:
     return "".join(reply.text for reply in replies if isinstance(reply, Delta))
+
+
+def count_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def is_there(pid: int) -> bool:
@@ -270,3 +275,18 @@ def test_nothing_of_the_folder_one_is_in_is_imported(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with Worker(files(), LIGHT) as worker:
         assert text_of(worker.ask(Ask(messages=(user(QUESTION),), options=GREEDY))) == ANSWER
+
+
+def test_clients_come_and_go_while_the_worker_is_killed():
+    seconds = float(os.environ.get("MODELPACK_SOAK_S", "8"))
+    soak = Soak(require(TINY), QUESTION, ANSWER, kill_every_s=min(5.0, seconds / 8))
+    threads, files_open = threading.active_count(), count_files()
+    tally = soak.run(seconds)
+    print(tally)
+    known = {"answered", "cancelled", "length", "left", "killed", "worker killed"}
+    assert set(tally.ends) <= known
+    assert {"answered", "cancelled", "left", "killed"} <= set(tally.ends)
+    assert tally.wrong == []
+    assert tally.slowest_s < 30
+    assert tally.memory[-1] < tally.memory[len(tally.memory) // 4] + 20 * 1024
+    assert (threading.active_count(), count_files()) == (threads, files_open)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -30,14 +31,21 @@ _NOTHING: Parameters = MappingProxyType({})
 class WorkerModel:
     """Answers as `modelpack.runtime.loaded.LoadedModel` does, out of another process.
 
+    Threads may share it; *parallel* of their requests are answered at the same time. One that loads
+    the model in another way ends the answers that are under way.
+
     Raises:
         MissingExtraError: the runtime is not installed.
         EngineError: the model cannot be loaded.
         TemplateError: its template does not parse.
     """
 
-    def __init__(self, files: ModelFiles, overrides: Parameters = _NOTHING) -> None:
+    def __init__(
+        self, files: ModelFiles, overrides: Parameters = _NOTHING, *, parallel: int = 1
+    ) -> None:
         self._files = files
+        self._parallel = parallel
+        self._lock = threading.Lock()
         self._parameters = {**files.parameters, **overrides}
         self._options = load_options_from(files, self._parameters)
         self._closed = False
@@ -92,8 +100,9 @@ class WorkerModel:
 
     def close(self) -> None:
         """End the worker; a second time does nothing."""
-        self._closed = True
-        self._unload()
+        with self._lock:
+            self._closed = True
+            self._unload()
 
     def __enter__(self) -> Self:
         return self
@@ -122,16 +131,17 @@ class WorkerModel:
         )
 
     def _ready(self, options: LoadOptions, parameters: Parameters) -> Worker:
-        if self._closed:
-            raise EngineError(f"the model {self.name!r} is closed")
-        worker = self._worker
-        if worker is not None and options == self._options and worker.is_alive:
+        with self._lock:
+            if self._closed:
+                raise EngineError(f"the model {self.name!r} is closed")
+            worker = self._worker
+            if worker is not None and options == self._options and worker.is_alive:
+                return worker
+            self._unload()
+            self._worker = worker = Worker(self._files, parameters, parallel=self._parallel)
+            self._options = options
+            self._load_s = worker.load_s
             return worker
-        self._unload()
-        self._worker = worker = Worker(self._files, parameters)
-        self._options = options
-        self._load_s = worker.load_s
-        return worker
 
     def _unload(self) -> None:
         worker, self._worker = self._worker, None
