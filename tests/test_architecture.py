@@ -20,8 +20,8 @@ MAX_MODULE, MAX_MEDIAN, MAX_FUNCTION, MAX_FILE = 400, 150, 60, 512 * 1024
 LARGE = ("LICENSE", "tiny.gguf")
 HEAVY = frozenset(
     (
-        "cryptography", "gotpl", "jinja2", "llama_cpp", "numpy", "oras", "requests", "rich",
-        "starlette", "uvicorn",
+        "cryptography", "gotpl", "jinja2", "llama_cpp", "llguidance", "numpy", "oras", "pynvml",
+        "requests", "rich", "starlette", "uvicorn",
     )
 )  # fmt: skip
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

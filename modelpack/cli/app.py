@@ -30,6 +30,8 @@ COMMANDS = {
     "login": "Log in to a registry.",
     "logout": "Forget the password of a registry.",
     "registry": "Run the embedded registry.",
+    "doctor": "Look at this machine and the store, and say what could be better.",
+    "bench": "Measure how fast a model reads and writes.",
 }
 """Every command with its line of help; each is the function `main` of a module of its own."""
 

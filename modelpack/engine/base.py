@@ -7,9 +7,10 @@ works with any `Decoder` and `Detokenizer`; `modelpack.engine.llamacpp` gives th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from modelpack.engine.sampling import Sampling
+from modelpack.errors import ModelPackError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,6 +18,13 @@ if TYPE_CHECKING:
 
 Reason: TypeAlias = Literal["stop", "length", "cancelled"]
 """Why an answer ended: by itself or a stop string, at a bound, or because someone asked."""
+
+GrammarKind: TypeAlias = Literal["json", "json_schema", "regex", "lark", "gbnf"]
+"""What a grammar is written in; `json` is any JSON object and needs no text."""
+Overflow: TypeAlias = Literal["length", "shift"]
+"""What happens to an answer that fills the context: it ends, or older tokens make room for it."""
+Outcome: TypeAlias = Literal["done", "full", "aborted"]
+"""How a step went: computed, not begun because memory is full, or broken off on request."""
 
 CONTEXT = 4096
 """Tokens of context where nothing is said, if the model was trained for as many."""
@@ -52,6 +60,20 @@ class LoadOptions:
     """None leaves it to llama.cpp."""
     slots: int = 1
     """Answers written at the same time."""
+    pool: int = 0
+    """Tokens of memory that all slots share; 0 gives each slot `n_ctx` of its own.
+
+    A pool serves more slots with the same memory. But what is in it moves the last digits of what
+    others compute, so that a seed gives the same answer only without one.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Grammar:
+    """What an answer must look like."""
+
+    kind: GrammarKind
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +82,34 @@ class Request:
 
     tokens: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
+    grammar: Grammar | None = None
+    logprobs: bool = False
+    """Whether pieces of the answer say how likely their tokens were."""
+    top_logprobs: int = 0
+    """How many of the likeliest tokens are told with each."""
+    overflow: Overflow = "length"
+    truncate: bool = False
+    """Whether a prompt that does not fit loses what follows its first `num_keep` tokens."""
+    num_keep: int = 4
+    """First tokens that stay when others make room; negative stands for the whole prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenLogprob:
+    """A token and how likely the model itself found it, before any option changed that."""
+
+    token: int
+    data: bytes
+    """What it stands for, perhaps only part of a character; a control token's name."""
+    logprob: float
+    """The natural logarithm of its probability."""
+    top: tuple[TokenLogprob, ...] = ()
+    """The likeliest tokens in its place, the best one first."""
+
+    @property
+    def text(self) -> str:
+        """Its bytes as text; what is not a whole character is replaced."""
+        return self.data.decode("utf-8", "replace")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +117,8 @@ class Delta:
     """The next piece of the answer; never empty."""
 
     text: str
+    logprobs: tuple[TokenLogprob, ...] = ()
+    """One for each token that begins in this piece, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +126,7 @@ class Statistics:
     """What an answer took; times in seconds."""
 
     prompt_tokens: int = 0
-    """All tokens of the prompt, those reused included."""
+    """All tokens of the prompt, those reused included, those left out not."""
     cached_tokens: int = 0
     """Tokens of the prompt that were not computed again."""
     prompt_s: float = 0.0
@@ -82,6 +134,10 @@ class Statistics:
     generation_s: float = 0.0
     load_s: float = 0.0
     total_s: float = 0.0
+    truncated_tokens: int = 0
+    """Tokens of the prompt that were left out because it did not fit."""
+    shifted_tokens: int = 0
+    """Tokens of prompt and answer that were forgotten to make room for the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +148,15 @@ class Finished:
     statistics: Statistics
 
 
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Comes instead of `Finished` where one request failed; others go on."""
+
+    error: ModelPackError
+
+
 Event: TypeAlias = Delta | Finished
+"""What an answer is made of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +169,18 @@ class Chunk:
     tokens: Sequence[int]
     output: bool
     """Whether the token after the last one is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The next token of an answer."""
+
+    token: int
+    complete: bool = False
+    """Whether the grammar allows nothing after it."""
+    logprob: float = 0.0
+    top: tuple[tuple[int, float], ...] = ()
+    """The likeliest tokens and their log-probabilities."""
 
 
 class Flag(Protocol):
@@ -149,11 +225,23 @@ class Detokenizer(Protocol):
         """Tell whether *token* ends an answer."""
 
 
+@runtime_checkable
+class Speller(Protocol):
+    """Tokens to what is told of them; without it, control tokens have no name."""
+
+    def spelling(self, token: int) -> bytes:
+        """Return the bytes that *token* stands for, or the name of a control token."""
+
+
 class Sampler(Protocol):
     """Chooses tokens for one answer."""
 
-    def sample(self, row: int) -> int:
-        """Choose the token after *row* of the step just computed, and take note of it."""
+    def sample(self, row: int) -> Choice:
+        """Choose the token after *row* of the step just computed, and take note of it.
+
+        Raises:
+            EngineError: the grammar allows no token, or became too complex.
+        """
 
     def close(self) -> None:
         """Free what it holds."""
@@ -162,15 +250,26 @@ class Sampler(Protocol):
 class Decoder(Protocol):
     """A model's context: memory for every slot, and the computation of one step."""
 
-    def decode(self, chunks: Sequence[Chunk]) -> None:
+    def decode(self, chunks: Sequence[Chunk]) -> Outcome:
         """Compute one step.
 
         Raises:
-            EngineError: there is no room left, or the computation failed.
+            EngineError: the computation failed; what the slots in it hold is not known.
         """
+
+    def abort(self) -> None:
+        """Break off the step being computed, soon; any thread may ask for it."""
 
     def keep(self, slot: int, count: int) -> int:
         """Forget *slot* from position *count* on; return how much of it stays: *count* or 0."""
 
-    def sampler(self, sampling: Sampling, prompt: Sequence[int]) -> Sampler:
-        """Return a sampler for an answer to *prompt*."""
+    def shift(self, slot: int, keep: int, drop: int) -> bool:
+        """Forget *drop* tokens after the first *keep* and move the rest up, if that is possible."""
+
+    def sampler(self, request: Request, prompt: Sequence[int]) -> Sampler:
+        """Return a sampler for an answer to *prompt*, which may be part of what *request* says.
+
+        Raises:
+            InputError: the grammar or the options make no sense for this model.
+            MissingExtraError: grammars need a library that is not installed.
+        """

@@ -9,31 +9,19 @@ import ctypes
 from array import array
 from typing import TYPE_CHECKING
 
-from modelpack.engine.sampling import Sampling, Stage, count_candidates, plan_chain
-from modelpack.engine.shortlist import WORTHWHILE, Shortlist
+from modelpack.engine.sampler import LlamaSampler, build_sampler, look_back
 from modelpack.errors import EngineError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
-    from modelpack.engine.base import Chunk
+    from modelpack.engine.base import Chunk, Outcome, Request
+    from modelpack.engine.constraint import Constraints
     from modelpack.engine.vocabulary import Handle
 
 _NO_ROOM = 1
-_SPARSE = 64
-"""A shortlist is worth it in a vocabulary this many times as large."""
-_FILTERS = {
-    "top_k": "llama_sampler_init_top_k",
-    "temp": "llama_sampler_init_temp",
-    "dist": "llama_sampler_init_dist",
-    "greedy": "llama_sampler_init_greedy",
-}
-_FILTERS_OF_MASS = {
-    "typical": "llama_sampler_init_typical",
-    "top_p": "llama_sampler_init_top_p",
-    "min_p": "llama_sampler_init_min_p",
-}
+_ABORTED = 2
 
 
 class Batch:
@@ -79,12 +67,46 @@ class Batch:
         self.value.n_tokens = row
 
 
+class StopSign:
+    """Breaks off a step between two of its operations, on devices that look at it (processors).
+
+    llama.cpp calls a function to ask. One of Python's would wait for the interpreter each time, so
+    it is C's `strlen`: of a text that is empty, or has one character.
+    """
+
+    def __init__(self, library: ModuleType, context: Handle) -> None:
+        self._text = ctypes.create_string_buffer(2)
+        try:
+            length = ctypes.CDLL(None).strlen
+        except (AttributeError, OSError, TypeError):  # no such library: steps run to their end
+            return
+        function = ctypes.cast(length, library.ggml_abort_callback)
+        library.llama_set_abort_callback(context, function, ctypes.addressof(self._text))
+
+    def raise_(self) -> None:
+        """Break off the step being computed."""
+        self._text[0] = b"1"
+
+    def lower(self) -> None:
+        """Let the next step be computed."""
+        self._text[0] = b"\0"
+
+
 class LlamaDecoder:
     """A `Decoder` over one llama.cpp context."""
 
-    def __init__(self, library: ModuleType, context: Handle, *, model: Handle, rows: int) -> None:
+    def __init__(
+        self,
+        library: ModuleType,
+        context: Handle,
+        constraints: Constraints,
+        *,
+        model: Handle,
+        rows: int,
+    ) -> None:
         self._library = library
         self._context = context
+        self._constraints = constraints
         self._memory = library.llama_get_memory(context)
         self._window = int(library.llama_model_n_swa(model))
         self._vocabulary_size = int(
@@ -93,29 +115,35 @@ class LlamaDecoder:
         self._n_ctx = int(library.llama_n_ctx_seq(context))
         self._decode = library.llama_decode
         self._batch = Batch(library, rows)
+        self._stop = StopSign(library, context)
         self._closed = False
 
     def close(self) -> None:
         """Compute nothing any more; called before the context is freed."""
         self._closed = True
 
-    def decode(self, chunks: Sequence[Chunk]) -> None:
+    def decode(self, chunks: Sequence[Chunk]) -> Outcome:
         """Compute one step.
 
         Raises:
-            EngineError: there is no room left, or the computation failed.
+            EngineError: the computation failed; what the slots in it hold is not known.
         """
         if self._closed:
             raise EngineError("the model was unloaded while it answered")
         self._batch.fill(chunks)
         status = self._decode(self._context, self._batch.value)
+        self._stop.lower()
         if status == _NO_ROOM:
-            raise EngineError(
-                f"the context of {self._n_ctx:,} tokens is full",
-                hint="raise the parameter num_ctx, or begin a new conversation",
-            )
+            return "full"
+        if status == _ABORTED:
+            return "aborted"
         if status:
             raise EngineError(f"llama.cpp could not compute the next step (status {status})")
+        return "done"
+
+    def abort(self) -> None:
+        """Break off the step being computed, soon; any thread may ask for it."""
+        self._stop.raise_()
 
     def keep(self, slot: int, count: int) -> int:
         """Forget *slot* from position *count* on; return how much of it stays: *count* or 0."""
@@ -128,18 +156,35 @@ class LlamaDecoder:
         library.llama_memory_seq_rm(memory, slot, -1, -1)  # a whole sequence is never refused
         return 0
 
-    def sampler(self, sampling: Sampling, prompt: Sequence[int]) -> LlamaSampler:
-        """Return a sampler for an answer to *prompt*."""
-        chain = plan_chain(sampling, n_ctx=self._n_ctx)
-        sampler = LlamaSampler(self._library, self._context, chain, self._vocabulary_size)
-        count = count_candidates(sampling, n_ctx=self._n_ctx)
-        if self._vocabulary_size >= max(WORTHWHILE, _SPARSE * count) and count > 0:
-            sampler.shortlist = Shortlist(
-                self._library, vocabulary_size=self._vocabulary_size, count=count
-            )
-        if sampling.penalizes:
-            last = self._n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n
-            sampler.accept(prompt[-last:])
+    def shift(self, slot: int, keep: int, drop: int) -> bool:
+        """Forget *drop* tokens after the first *keep* and move the rest up, if that is possible."""
+        library, memory = self._library, self._memory
+        if self._closed or not library.llama_memory_can_shift(memory):
+            return False
+        if not library.llama_memory_seq_rm(memory, slot, keep, keep + drop):
+            return False
+        library.llama_memory_seq_add(memory, slot, keep + drop, -1, -drop)
+        return True
+
+    def sampler(self, request: Request, prompt: Sequence[int]) -> LlamaSampler:
+        """Return a sampler for an answer to *prompt*.
+
+        Raises:
+            InputError: the grammar or the options make no sense for this model.
+            MissingExtraError: grammars need a library that is not installed.
+        """
+        grammar, n_ctx = request.grammar, self._n_ctx
+        constraint = None if grammar is None else self._constraints.constraint(grammar)
+        sampler = build_sampler(
+            self._library,
+            self._context,
+            request,
+            constraint,
+            n_ctx=n_ctx,
+            vocabulary_size=self._vocabulary_size,
+        )
+        last = look_back(request.sampling, n_ctx)
+        sampler.accept(prompt[-last:] if last else ())
         return sampler
 
     def _reaches_back(self, slot: int, count: int) -> bool:
@@ -149,50 +194,3 @@ class LlamaDecoder:
         """
         oldest = int(self._library.llama_memory_seq_pos_min(self._memory, slot))
         return 0 <= oldest <= max(0, count - self._window)
-
-
-class LlamaSampler:
-    """A `Sampler`: llama.cpp's links in the order of the plan."""
-
-    def __init__(
-        self, library: ModuleType, context: Handle, chain: Sequence[Stage], vocabulary_size: int
-    ) -> None:
-        self._library = library
-        self._context = context
-        self._sample = library.llama_sampler_sample
-        self.shortlist: Shortlist | None = None
-        """What narrows the vocabulary down first, where that is faster."""
-        self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
-        for stage in chain:
-            link = _link(library, stage, vocabulary_size)
-            library.llama_sampler_chain_add(self._chain, link)
-
-    def accept(self, tokens: Sequence[int]) -> None:
-        """Take note of *tokens* that were not chosen here, for the penalties."""
-        for token in tokens:
-            self._library.llama_sampler_accept(self._chain, token)
-
-    def sample(self, row: int) -> int:
-        """Choose the token after *row* of the step just computed, and take note of it."""
-        if self.shortlist is not None:
-            token = self.shortlist.choose(self._chain, self._context, row)
-            if token >= 0:
-                self._library.llama_sampler_accept(self._chain, token)
-                return token
-        return int(self._sample(self._chain, self._context, row))
-
-    def close(self) -> None:
-        """Free the chain; a second time does nothing."""
-        chain, self._chain = self._chain, None
-        if chain is not None:
-            self._library.llama_sampler_free(chain)
-
-
-def _link(library: ModuleType, stage: Stage, vocabulary_size: int) -> Handle:
-    if stage.name == "penalties":
-        made: Handle = library.llama_sampler_init_penalties(vocabulary_size, *stage.arguments)
-    elif stage.name in _FILTERS_OF_MASS:
-        made = getattr(library, _FILTERS_OF_MASS[stage.name])(*stage.arguments, 1)
-    else:
-        made = getattr(library, _FILTERS[stage.name])(*stage.arguments)
-    return made

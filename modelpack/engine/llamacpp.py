@@ -11,16 +11,16 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
 import time
-from collections import deque
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
 from modelpack.engine.base import CONTEXT, Adapter, LoadOptions
 from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
+from modelpack.engine.constraint import Constraints
 from modelpack.engine.cores import count_cores
 from modelpack.engine.decoder import LlamaDecoder
+from modelpack.engine.loading import ErrorLines, Progress, read_weights
 from modelpack.engine.loop import Bounds, Loop
 from modelpack.engine.vocabulary import Handle, LlamaVocabulary
 from modelpack.errors import EngineError, MissingExtraError
@@ -29,57 +29,33 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType, TracebackType
 
-_ERROR = 4
-_WHERE = re.compile(r"(?:\w*_\w*: )+(?:error loading model: )?")
-"""The functions that a complaint begins with."""
+_ERRORS = ErrorLines()
 _LEAST_CONTEXT = 4
 _VALUE = 4096
 """Bytes of a metadata value that are read at first."""
 
 
-class ErrorLines:
-    """The last things that llama.cpp complained about, instead of on standard error."""
-
-    def __init__(self) -> None:
-        self._lines: deque[str] = deque(maxlen=8)
-        self._callback: object = None
-
-    def listen(self, library: ModuleType) -> None:
-        """Take everything that *library* logs from now on."""
-        self._callback = library.llama_log_callback(self._take)
-        library.llama_log_set(self._callback, None)
-
-    def _take(self, level: int, text: bytes, _data: object) -> None:
-        line = _WHERE.sub("", " ".join(text.decode("utf-8", "replace").split()))
-        if level == _ERROR and line:
-            self._lines.append(line)
-
-    def clear(self) -> None:
-        """Forget what was said so far."""
-        self._lines.clear()
-
-    @property
-    def cause(self) -> str:
-        """The first complaint since `clear`, which later ones follow from."""
-        return self._lines[0] if self._lines else "llama.cpp does not say why"
-
-
 class Engine:
     """A loaded model: its loop, vocabulary and metadata. Build one with `load`."""
 
-    def __init__(self, library: ModuleType, options: LoadOptions) -> None:
+    def __init__(
+        self, library: ModuleType, options: LoadOptions, progress: Progress | None
+    ) -> None:
         started = time.perf_counter()
         self._library = library
-        self._model = _load_model(library, options)
+        self._model: Handle | None = load_model(library, options, progress)
         self._context: Handle | None = None
         self._decoder: LlamaDecoder | None = None
         self._adapters: list[Handle] = []
         try:
             self._check_kind()
             self.n_ctx = _context_size(options.n_ctx, self.n_ctx_train)
+            if options.pool:
+                self.n_ctx = min(self.n_ctx, options.pool)
             self._context = self._make_context(options)
             self._apply(options.adapters)
             self.vocabulary = LlamaVocabulary(library, library.llama_model_get_vocab(self._model))
+            self.constraints = Constraints(library, self.vocabulary)
             self.loop = self._make_loop(options)
         except BaseException:
             self.close()
@@ -137,7 +113,7 @@ class Engine:
 
     def _make_context(self, options: LoadOptions) -> Handle:
         library = self._library
-        total = self.n_ctx * options.slots
+        total = options.pool or self.n_ctx * options.slots
         params = library.llama_context_default_params()
         params.n_ctx = total
         params.n_batch = min(max(options.n_batch, options.slots), total)
@@ -146,7 +122,7 @@ class Engine:
         params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
         params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_AUTO
         params.swa_full = False
-        params.kv_unified = False
+        params.kv_unified = options.pool > 0
         params.no_perf = True
         _ERRORS.clear()
         context: Handle | None = library.llama_init_from_model(self._model, params)
@@ -167,7 +143,9 @@ class Engine:
             slots=options.slots,
             prompt_chunk=PROMPT_CHUNK if on_gpu else PROMPT_CHUNK_CPU,
         )
-        self._decoder = LlamaDecoder(library, self._context, model=self._model, rows=rows)
+        self._decoder = LlamaDecoder(
+            library, self._context, self.constraints, model=self._model, rows=rows
+        )
         return Loop(self._decoder, self.vocabulary, bounds)
 
     def _apply(self, adapters: Sequence[Adapter]) -> None:
@@ -190,56 +168,39 @@ class Engine:
             raise EngineError(f"cannot apply {count} adapters")
 
 
-_ERRORS = ErrorLines()
-
-
-def load(options: LoadOptions) -> Engine:
-    """Load a model.
+def load(options: LoadOptions, progress: Progress | None = None) -> Engine:
+    """Load a model, telling *progress* how far it is, from 0 to 1; False from it gives up.
 
     Raises:
         MissingExtraError: llama-cpp-python is not installed.
         EngineError: a file is missing or is no model, or there is no memory for it.
+        StoppedError: *progress* gave up. What it raises is raised here.
     """
-    return Engine(_library(), options)
+    return Engine(library(), options, progress)
 
 
 @cache
-def _library() -> ModuleType:
+def library() -> ModuleType:
+    """Return the library, ready for use.
+
+    Raises:
+        MissingExtraError: llama-cpp-python is not installed.
+    """
     try:
         import llama_cpp
     except ImportError as error:
         raise MissingExtraError("running a model", "runtime") from error
-    library: ModuleType = llama_cpp
-    _ERRORS.listen(library)
-    library.llama_backend_init()
-    return library
+    found: ModuleType = llama_cpp
+    _ERRORS.listen(found)
+    found.llama_backend_init()
+    return found
 
 
-def _load_model(library: ModuleType, options: LoadOptions) -> Handle | None:
-    for path in (*options.weights, *(adapter.path for adapter in options.adapters)):
-        if not path.is_file():
-            raise EngineError(f"no such file: {str(path)!r}", hint="was the model removed?")
-    params = library.llama_model_default_params()
-    params.n_gpu_layers = options.n_gpu_layers
-    params.main_gpu = options.main_gpu
-    if options.use_mmap is not None:
-        params.load_mode = (
-            library.LLAMA_LOAD_MODE_MMAP if options.use_mmap else library.LLAMA_LOAD_MODE_NONE
-        )
-    _ERRORS.clear()
-    names = [os.fsencode(path) for path in options.weights]
-    if len(names) == 1:
-        model: Handle | None = library.llama_model_load_from_file(names[0], params)
-    else:
-        paths = (ctypes.c_char_p * len(names))(*names)
-        model = library.llama_model_load_from_splits(paths, len(names), params)
-    if model is None:
-        first = options.weights[0].name if options.weights else "a model without files"
-        raise EngineError(
-            f"cannot load {first!r}: {_ERRORS.cause}",
-            hint="is it a complete GGUF model, of a kind that this llama.cpp knows?",
-        )
-    return model
+def load_model(
+    library: ModuleType, options: LoadOptions, progress: Progress | None = None
+) -> Handle:
+    """Load the weights alone; raises as `load`."""
+    return read_weights(library, options, _ERRORS, progress)
 
 
 def _context_size(wanted: int, trained: int) -> int:

@@ -4,10 +4,12 @@ Each step computes one batch for all busy slots, then chooses one token for ever
 are all computed. A slot keeps what it computed after its answer ends, so that a prompt that begins
 the same way (the next turn of a chat) is not computed again.
 
-After anything is raised out of a step, a KeyboardInterrupt included, the loop can be used again:
-what the slots hold is brought back in line with what the loop knows they hold.
+What goes wrong for one request is told to whoever asked it; the others go on. After anything is
+raised out of a step, a KeyboardInterrupt included, the loop can be used again: what the slots hold
+is brought back in line with what the loop knows they hold.
 
-Threads, processes and queues between them are not here; one thread owns a loop.
+Threads, processes and queues between them are not here. One thread owns a loop; only `cancel` may
+come from another.
 """
 
 from __future__ import annotations
@@ -18,24 +20,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import (
+    Choice,
     Chunk,
     Decoder,
-    Delta,
     Detokenizer,
     Event,
+    Failed,
     Finished,
     Flag,
     Reason,
     Request,
 )
-from modelpack.engine.batch import PROMPT_CHUNK, Take, Want, common_prefix, plan_step
+from modelpack.engine.batch import PROMPT_CHUNK, Want, plan_step
+from modelpack.engine.memory import Memory
+from modelpack.engine.overflow import ENDLESS, plan_truncation
 from modelpack.engine.slots import Clock, Job, Slot
-from modelpack.errors import EngineError
+from modelpack.errors import EngineError, ModelPackError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-Owned: TypeAlias = tuple[int, Event]
+Owned: TypeAlias = tuple[int, Event | Failed]
 """A request's number, and what there is to say to whoever asked."""
 
 
@@ -50,6 +55,15 @@ class Bounds:
     slots: int = 1
     prompt_chunk: int = PROMPT_CHUNK
     """Tokens of prompts in one step."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """What one slot has in the step."""
+
+    slot: Slot
+    job: Job
+    chunk: Chunk
 
 
 class Loop:
@@ -67,52 +81,65 @@ class Loop:
         self._detokenizer = detokenizer
         self._bounds = bounds
         self._clock = clock
-        self._slots = [Slot(index) for index in range(bounds.slots)]
+        self._memory = Memory(decoder, bounds.slots)
         self._queue: deque[Job] = deque()
         self._numbers = 0
+        self._cancelled: set[int] = set()
+        self._computing: frozenset[int] = frozenset()
+        """Requests with a prompt in the step being computed."""
+        self._crowded = False
+        """Whether someone had to give way, so that nobody begins until somebody ends."""
 
     @property
     def busy(self) -> bool:
         """Whether another step would do anything."""
-        return bool(self._queue) or any(slot.job for slot in self._slots)
+        return bool(self._queue) or self._memory.free < self._bounds.slots
 
     def submit(self, request: Request) -> int:
         """Take *request* in and return its number.
 
         Raises:
             EngineError: the prompt is empty or does not fit the context.
+            InputError: the grammar or an option makes no sense.
+            MissingExtraError: grammars need a library that is not installed.
         """
-        count = len(request.tokens)
-        if not count:
+        tokens, n_ctx = list(request.tokens), self._bounds.n_ctx
+        if not tokens:
             raise EngineError("the prompt is empty")
-        if count >= self._bounds.n_ctx:
+        if len(tokens) >= n_ctx and not request.truncate:
             raise EngineError(
-                f"the prompt is {count:,} tokens long and the context holds {self._bounds.n_ctx:,}",
+                f"the prompt is {len(tokens):,} tokens long and the context holds {n_ctx:,}",
                 hint="shorten it, or raise the parameter num_ctx",
             )
+        num_predict = request.sampling.num_predict
+        gap = plan_truncation(
+            len(tokens), n_ctx=n_ctx, num_keep=request.num_keep, num_predict=num_predict
+        )
+        tokens = gap.cut(tokens)
+        sampler = self._decoder.sampler(request, tokens)
         self._numbers += 1
-        self._queue.append(Job(self._numbers, request, self._clock))
+        job = Job(self._numbers, request, self._clock, tokens, sampler, truncated=gap.count)
+        self._queue.append(job)
         return self._numbers
 
     def cancel(self, number: int) -> None:
-        """End request *number* at the next step; it may have ended already."""
-        for job in self._jobs():
-            if job.number == number:
-                job.cancelled = True
+        """End request *number* at the next step; it may have ended already.
+
+        Any thread may call this. While the prompt of that request is being computed, the step is
+        broken off where the device allows it.
+        """
+        self._cancelled.add(number)
+        if number in self._computing:
+            self._decoder.abort()
 
     def step(self) -> list[Owned]:
         """Compute one step and return what became known in it."""
         said = self._drop_cancelled()
         self._admit()
-        bounds, wants = self._bounds, self._wants()
-        takes = plan_step(wants, capacity=bounds.n_batch, prompt_chunk=bounds.prompt_chunk)
-        if not takes:
-            return said
         try:
-            self._compute(takes)
-            said += self._choose(takes)
+            said += self._advance()
         except BaseException:
-            self._resynchronize()
+            self._memory.restore(self._memory.slots)
             raise
         return said
 
@@ -121,6 +148,9 @@ class Loop:
 
         For a loop with one user: what other requests have to say meanwhile is lost. Closing the
         iterator early frees the slot.
+
+        Raises:
+            EngineError: computing failed; or as `submit`.
         """
         number = self.submit(request)
         try:
@@ -128,103 +158,131 @@ class Loop:
                 if cancel is not None and cancel.is_set():
                     self.cancel(number)
                 for owner, event in self.step():
-                    if owner == number:
-                        yield event
-                    if owner == number and isinstance(event, Finished):
+                    if owner != number:
+                        continue
+                    if isinstance(event, Failed):
+                        raise event.error
+                    yield event
+                    if isinstance(event, Finished):
                         return
         finally:
             self._abandon(number)
 
     def _jobs(self) -> list[Job]:
-        return [*self._queue, *(slot.job for slot in self._slots if slot.job is not None)]
+        return [*self._queue, *(job for _, job in self._memory.busy)]
 
     def _drop_cancelled(self) -> list[Owned]:
         said: list[Owned] = []
-        for job in self._jobs():
-            if job.cancelled:
-                said += self._finish(job, "cancelled")
+        if self._cancelled:
+            known = set(self._cancelled)
+            for job in self._jobs():
+                if job.number in known:
+                    said += self._finish(job, "cancelled")
+            self._cancelled -= known
         return said
 
     def _finish(self, job: Job, reason: Reason) -> list[Owned]:
-        said = [(job.number, event) for event in job.end(reason)]
+        said: list[Owned] = [(job.number, event) for event in job.end(reason)]
         self._abandon(job.number)
         return said
+
+    def _fail(self, job: Job, error: ModelPackError) -> Owned:
+        self._abandon(job.number)
+        return job.number, Failed(error)
 
     def _abandon(self, number: int) -> None:
         for job in self._jobs():
             if job.number == number:
                 job.close()
+                self._crowded = False
         self._queue = deque(job for job in self._queue if job.number != number)
-        for slot in self._slots:
-            if slot.job is not None and slot.job.number == number:
+        for slot, job in self._memory.busy:
+            if job.number == number:
                 slot.job = None
 
     def _admit(self) -> None:
-        """Give waiting requests the free slot that already holds most of their prompt."""
-        free = [slot for slot in self._slots if slot.job is None]
-        while self._queue and free:
-            job = self._queue.popleft()
-            tokens = job.request.tokens
-            held = {slot.index: common_prefix(tuple(slot.held), tokens) for slot in free}
-            slot = max(free, key=lambda slot: held[slot.index])
-            free.remove(slot)
-            # The last token is computed again in any case: what comes after it is wanted.
-            cached = self._trim(slot, min(held[slot.index], len(tokens) - 1))
-            job.start(cached, self._decoder.sampler(job.request.sampling, tokens))
-            slot.job = job
+        while self._queue and (free := self._memory.free):
+            if self._crowded and free < self._bounds.slots:
+                return
+            self._memory.admit(self._queue.popleft())
 
-    def _trim(self, slot: Slot, count: int) -> int:
-        # If this is interrupted, the slot knows less than it holds, never more.
-        held, slot.held = slot.held, []
-        kept = self._decoder.keep(slot.index, count)
-        slot.held = held[:kept]
-        return kept
+    def _advance(self) -> list[Owned]:
+        """Compute one step, after making room for it if need be."""
+        while parts := self._plan():
+            self._computing = frozenset(p.job.number for p in parts if not p.job.writing)
+            try:
+                outcome = self._decoder.decode([part.chunk for part in parts])
+            except EngineError as error:
+                return self._fail_all(parts, error)
+            finally:
+                self._computing = frozenset()
+            if outcome == "done":
+                return self._choose(parts)
+            if outcome == "aborted":
+                self._memory.restore([part.slot for part in parts])
+                return self._drop_cancelled()
+            said = self._relieve()
+            if said:
+                return said
+        return []
 
-    def _wants(self) -> list[Want]:
-        busy = [(slot.index, slot.job) for slot in self._slots if slot.job is not None]
-        busy.sort(key=lambda pair: pair[1].number)
-        return [Want(index, len(job.pending), job.writing) for index, job in busy]
+    def _plan(self) -> list[_Part]:
+        bounds, busy = self._bounds, self._memory.busy
+        wants = [Want(slot.index, len(job.pending), job.writing) for slot, job in busy]
+        jobs = {slot.index: (slot, job) for slot, job in busy}
+        parts: list[_Part] = []
+        for take in plan_step(wants, capacity=bounds.n_batch, prompt_chunk=bounds.prompt_chunk):
+            slot, job = jobs[take.slot]
+            tokens = job.pending[: take.count]
+            chunk = Chunk(slot.index, len(slot.held), tokens, take.output)
+            parts.append(_Part(slot, job, chunk))
+        return parts
 
-    def _compute(self, takes: list[Take]) -> None:
-        parts: list[tuple[Slot, Job, Chunk]] = []
-        for take in takes:
-            slot = self._slots[take.slot]
-            if slot.job is not None:
-                tokens = slot.job.pending[: take.count]
-                chunk = Chunk(slot.index, len(slot.held), tokens, take.output)
-                parts.append((slot, slot.job, chunk))
-        self._decoder.decode([chunk for _, _, chunk in parts])
-        for slot, job, chunk in parts:
-            slot.held.extend(chunk.tokens)
-            job.computed(len(chunk.tokens))
+    def _fail_all(self, parts: list[_Part], error: EngineError) -> list[Owned]:
+        for part in parts:
+            self._memory.trim(part.slot, 0)
+        return [self._fail(part.job, error) for part in parts]
 
-    def _choose(self, takes: list[Take]) -> list[Owned]:
+    def _relieve(self) -> list[Owned]:
+        """Make room in memory; return what there is to say where somebody was given up."""
+        done = self._memory.relieve()
+        if done is None:
+            return []
+        relief, job = done
+        if job is None:
+            return []
+        self._queue.appendleft(job)
+        self._crowded = True
+        if relief.action == "preempt":
+            return []
+        error = EngineError(
+            "there is no memory left for this request, even alone",
+            hint="lower the parameter num_ctx, or begin a new conversation",
+        )
+        return [self._fail(job, error)]
+
+    def _choose(self, parts: list[_Part]) -> list[Owned]:
+        for part in parts:
+            part.slot.held.extend(part.chunk.tokens)
+            part.job.computed(len(part.chunk.tokens))
         said: list[Owned] = []
         row = -1
-        for take in takes:
-            row += take.count
-            slot = self._slots[take.slot]
-            if take.output and slot.job is not None and slot.job.sampler is not None:
-                token = slot.job.sampler.sample(row)
-                said += self._accept(slot, slot.job, token)
+        for part in parts:
+            row += len(part.chunk.tokens)
+            if not part.chunk.output:
+                continue
+            try:
+                choice = part.job.sampler.sample(row)
+            except EngineError as error:
+                said.append(self._fail(part.job, error))
+            else:
+                said += self._accept(part.slot, part.job, choice)
         return said
 
-    def _accept(self, slot: Slot, job: Job, token: int) -> list[Owned]:
-        if job.request.sampling.num_predict == 0:
-            return self._finish(job, "length")
-        job.sampled(token)
-        if self._detokenizer.ends(token):
-            return self._finish(job, "stop")
-        text = job.text.feed(self._detokenizer.piece(token))
-        said: list[Owned] = [(job.number, Delta(text))] if text else []
-        if job.text.stopped:
-            return said + self._finish(job, "stop")
-        if 0 < job.request.sampling.num_predict <= job.generated:
-            return said + self._finish(job, "length")
-        if len(slot.held) >= self._bounds.n_ctx:
-            return said + self._finish(job, "length")
-        return said
-
-    def _resynchronize(self) -> None:
-        for slot in self._slots:
-            self._trim(slot, len(slot.held))
+    def _accept(self, slot: Slot, job: Job, choice: Choice) -> list[Owned]:
+        events, reason = job.take(choice, self._detokenizer, endless=ENDLESS * self._bounds.n_ctx)
+        said: list[Owned] = [(job.number, event) for event in events]
+        full = reason is None and len(slot.held) >= self._bounds.n_ctx
+        if full and not self._memory.shift(slot, job):
+            reason = "length"
+        return said if reason is None else said + self._finish(job, reason)

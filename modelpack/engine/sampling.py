@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 StageName: TypeAlias = Literal[
-    "penalties", "top_k", "typical", "top_p", "min_p", "temp", "dist", "greedy"
+    "logit_bias", "penalties", "top_k", "typical", "top_p", "min_p", "temp", "dist", "greedy"
 ]
 
 _SEEDS = 2**32
@@ -36,6 +36,8 @@ class Sampling:
     presence_penalty: float = 0.0
     frequency_penalty: float = 0.0
     stop: tuple[str, ...] = ()
+    logit_bias: tuple[tuple[int, float], ...] = ()
+    """Tokens, each once, and what is added to their logits; minus infinity rules one out."""
 
     @property
     def penalizes(self) -> bool:
@@ -59,6 +61,9 @@ def plan_chain(sampling: Sampling, *, n_ctx: int) -> list[Stage]:
     vocabulary for `top_p` alone costs 15 ms a token.
     """
     chain: list[Stage] = []
+    if sampling.logit_bias:
+        pairs = (number for pair in sampling.logit_bias for number in pair)
+        chain.append(Stage("logit_bias", tuple(pairs)))
     if sampling.penalizes:
         last = n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n
         weights = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
@@ -82,11 +87,13 @@ def count_candidates(sampling: Sampling, *, n_ctx: int) -> int:
     """Return how many of the likeliest tokens are sure to have the chosen one, or 0 for all.
 
     Penalties only lower logits, of as many tokens as they look back at; so the best few after
-    them are among the best of that many more before.
+    them are among the best of that many more before. Tokens with a bias are among the candidates
+    in any case, and as many more are needed for those of them that fall behind.
     """
     kept = 1 if sampling.temperature <= 0 else sampling.top_k
     if kept <= 0:
         return 0
+    kept += len(sampling.logit_bias)
     if not sampling.penalizes:
         return kept
     rewards = sampling.repeat_penalty < 1 or sampling.frequency_penalty < 0

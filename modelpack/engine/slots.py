@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-from modelpack.engine.base import Delta, Event, Finished, Reason, Request, Sampler, Statistics
+from modelpack.engine.base import (
+    Choice,
+    Delta,
+    Detokenizer,
+    Event,
+    Finished,
+    Reason,
+    Request,
+    Sampler,
+    Speller,
+    Statistics,
+    TokenLogprob,
+)
+from modelpack.engine.batch import common_prefix
 from modelpack.engine.text import TextStream
 
 Clock: TypeAlias = Callable[[], float]
@@ -19,32 +33,44 @@ class Job:
     number: int
     request: Request
     clock: Clock
+    tokens: Sequence[int]
+    """What is to be in memory before the next token can be chosen."""
+    sampler: Sampler
+    truncated: int = 0
     text: TextStream = field(init=False)
     pending: Sequence[int] = ()
     """Tokens that are next to be computed."""
-    sampler: Sampler | None = None
     cached: int = 0
     generated: int = 0
-    cancelled: bool = False
+    shifted: int = 0
     asked_s: float = field(init=False)
     started_s: float = 0.0
     prompt_done_s: float = 0.0
+    prompt_tokens: int = field(init=False)
+    _logprobs: deque[tuple[int, TokenLogprob]] = field(init=False, default_factory=deque)
+    """Those not told yet, and at which character of the answer their tokens begin."""
 
     def __post_init__(self) -> None:
         self.text = TextStream(self.request.sampling.stop)
+        self.prompt_tokens = len(self.tokens)
         self.asked_s = self.clock()
 
     @property
     def writing(self) -> bool:
-        """Whether the prompt is computed."""
-        return self.generated > 0
+        """Whether tokens come one by one, and not a prompt, for the first time or again."""
+        return self.generated > 0 and len(self.pending) == 1
 
-    def start(self, cached: int, sampler: Sampler) -> None:
-        """Begin, with the first *cached* tokens of the prompt already computed."""
-        self.cached = cached
-        self.pending = self.request.tokens[cached:]
-        self.sampler = sampler
-        self.started_s = self.clock()
+    def start(self, cached: int) -> None:
+        """Begin, or go on elsewhere, with the first *cached* tokens already computed."""
+        self.pending = self.tokens[cached:]
+        if not self.started_s:
+            self.cached = cached
+            self.started_s = self.clock()
+
+    def preempt(self, held: Sequence[int]) -> None:
+        """Wait for memory again; *held* was in it."""
+        self.tokens = [*held, *self.pending]
+        self.pending = ()
 
     def computed(self, count: int) -> None:
         """Take note that the first *count* pending tokens are computed."""
@@ -57,31 +83,66 @@ class Job:
         self.generated += 1
         self.pending = (token,)
 
+    def take(
+        self, choice: Choice, detokenizer: Detokenizer, *, endless: int
+    ) -> tuple[list[Event], Reason | None]:
+        """Return what the next token lets us tell, and why the answer ends if it does.
+
+        One without a bound ends after *endless* tokens.
+        """
+        limit, token = self.request.sampling.num_predict, choice.token
+        if limit == 0:
+            return [], "length"
+        self.sampled(token)
+        if detokenizer.ends(token):
+            return [], "stop"
+        if self.request.logprobs:
+            self._logprobs.append((self.text.decoded, _describe(choice, detokenizer)))
+        events = self._tell(self.text.feed(detokenizer.piece(token)))
+        if self.text.stopped or choice.complete:
+            return events, "stop"
+        if self.generated >= (limit if limit > 0 else endless):
+            return events, "length"
+        return events, None
+
     def end(self, reason: Reason) -> list[Event]:
         """Return the rest of the text, if any, and the end."""
         self.close()
-        rest = self.text.finish()
-        said: list[Event] = [Delta(rest)] if rest else []
-        return [*said, Finished(reason, self._statistics())]
+        return [*self._tell(self.text.finish()), Finished(reason, self._statistics())]
 
     def close(self) -> None:
-        """Free the sampler."""
-        if self.sampler is not None:
-            self.sampler.close()
-            self.sampler = None
+        """Free the sampler; a second time does nothing."""
+        self.sampler.close()
+
+    def _tell(self, text: str) -> list[Event]:
+        if not text:
+            return []
+        waiting, given = self._logprobs, self.text.given
+        told: list[TokenLogprob] = []
+        while waiting and waiting[0][0] < given:
+            told.append(waiting.popleft()[1])
+        return [Delta(text, tuple(told))]
 
     def _statistics(self) -> Statistics:
         now = self.clock()
         started = self.started_s or now
         prompt_done = self.prompt_done_s or now
         return Statistics(
-            prompt_tokens=len(self.request.tokens),
+            prompt_tokens=self.prompt_tokens,
             cached_tokens=self.cached,
             prompt_s=prompt_done - started,
             generated_tokens=self.generated,
             generation_s=now - prompt_done,
             total_s=now - self.asked_s,
+            truncated_tokens=self.truncated,
+            shifted_tokens=self.shifted,
         )
+
+
+def _describe(choice: Choice, detokenizer: Detokenizer) -> TokenLogprob:
+    spelling = detokenizer.spelling if isinstance(detokenizer, Speller) else detokenizer.piece
+    top = (TokenLogprob(token, spelling(token), value) for token, value in choice.top)
+    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, tuple(top))
 
 
 @dataclass(slots=True)
@@ -92,3 +153,15 @@ class Slot:
     held: list[int] = field(default_factory=list)
     """The tokens whose computation is in memory, at positions 0, 1, 2…"""
     job: Job | None = None
+    used: int = 0
+    """When it was given to a request last; larger is later."""
+    sound: int | None = None
+    """How many of the tokens held were computed after exactly those before them, if not all.
+
+    What stays after a shift still knows of what is gone; it is good for its own answer only.
+    """
+
+    def reusable(self, tokens: Sequence[int]) -> int:
+        """Return how many of the first of *tokens* need not be computed again."""
+        held = self.held if self.sound is None else self.held[: self.sound]
+        return common_prefix(held, tokens if isinstance(tokens, list) else list(tokens))

@@ -23,23 +23,31 @@ class TextStream:
         self._held = ""
         self.stopped = False
         """Whether a stop string came; nothing is given out after it."""
+        self.decoded = 0
+        """Characters that were understood so far."""
+        self.given = 0
+        """Characters that were given out so far."""
 
     def feed(self, data: bytes) -> str:
         """Return the text that *data* makes certain, perhaps none."""
         if self.stopped:
             return ""
-        text = self._held + self._decoder.decode(data)
-        if not self._stops:
-            return text
-        return self._cut(text)
+        return self._give(self._decoder.decode(data))
 
     def finish(self) -> str:
         """Return what was held back; a character that never became whole is replaced."""
         if self.stopped:
             return ""
-        text = self._cut(self._held + self._decoder.decode(b"", final=True))
+        text = self._give(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""
+        self.given += len(held)
         return text + held
+
+    def _give(self, new: str) -> str:
+        self.decoded += len(new)
+        text = self._cut(self._held + new) if self._stops else new
+        self.given += len(text)
+        return text
 
     def _cut(self, text: str) -> str:
         found = [at for stop in self._stops if (at := text.find(stop)) >= 0]

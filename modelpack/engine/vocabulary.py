@@ -27,10 +27,11 @@ class LlamaVocabulary:
 
     def __init__(self, library: ModuleType, handle: Handle) -> None:
         self._library = library
-        self._handle = handle
+        self._handle = self.handle = handle
         self._ends = library.llama_vocab_is_eog
         self._to_piece = library.llama_token_to_piece
         self._pieces: dict[int, bytes] = {}
+        self._spellings: dict[int, bytes] = {}
 
     @property
     def size(self) -> int:
@@ -52,11 +53,29 @@ class LlamaVocabulary:
     @cached_property
     def specials(self) -> frozenset[str]:
         """The texts of control tokens. The first use asks for every token, some 50 ms."""
-        library, handle = self._library, self._handle
+        library = self._library
         wanted = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
-        attributes = library.llama_vocab_get_attr
-        found = [token for token in range(self.size) if attributes(handle, token) & wanted]
-        return frozenset(name for token in found if (name := self._name(token)))
+        return frozenset(name for token in self._having(wanted) if (name := self._name(token)))
+
+    def controls(self) -> list[int]:
+        """Return the tokens that no text means: control tokens, and a user's that look alike."""
+        library = self._library
+        users = [
+            token
+            for token in self._having(library.LLAMA_TOKEN_ATTR_USER_DEFINED)
+            if (name := self._name(token)).startswith("<") and name.endswith(">")
+        ]
+        return sorted({*self._having(library.LLAMA_TOKEN_ATTR_CONTROL), *users})
+
+    def spellings(self) -> list[bytes]:
+        """Return what every token stands for, the names of control tokens included."""
+        handle, to_piece, room = self._handle, self._to_piece, _PIECE
+        buffer = ctypes.create_string_buffer(room)
+        found: list[bytes] = []
+        for token in range(self.size):
+            count = to_piece(handle, token, buffer, room, 0, True)
+            found.append(buffer.raw[:count] if count >= 0 else self.spelling(token))
+        return found
 
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         """Return the tokens of *text*, nothing added in front or behind."""
@@ -81,9 +100,20 @@ class LlamaVocabulary:
             piece = self._pieces[token] = self._piece(token, special=False)
         return piece
 
+    def spelling(self, token: int) -> bytes:
+        """Return the same, but the name of a control token."""
+        spelling = self._spellings.get(token)
+        if spelling is None:
+            spelling = self._spellings[token] = self._piece(token, special=True)
+        return spelling
+
     def ends(self, token: int) -> bool:
         """Tell whether *token* ends an answer."""
         return bool(self._ends(self._handle, token))
+
+    def _having(self, wanted: int) -> list[int]:
+        attributes, handle = self._library.llama_vocab_get_attr, self._handle
+        return [token for token in range(self.size) if attributes(handle, token) & wanted]
 
     def _name(self, token: int) -> str:
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""

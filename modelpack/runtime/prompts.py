@@ -7,12 +7,13 @@ and system prompt in front.
 from __future__ import annotations
 
 import datetime
+import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelpack.engine.base import Delta, Event, Request
-from modelpack.errors import EngineError
+from modelpack.engine.base import Delta, Event, Failed, Grammar, Request
+from modelpack.errors import EngineError, InputError
 from modelpack.runtime.conversation import PlainText, complete, fit
 from modelpack.runtime.markup import begin, tokenize_conversation
 from modelpack.runtime.options import sampling_from
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 Parameters: TypeAlias = "Mapping[str, ParameterValue]"
 Today: TypeAlias = Callable[[], datetime.date]
 
+_KEPT = 4
 _TEMPLATE_KEY = "tokenizer.chat_template"
 _THINKS = ("think", "thinking", "enable_thinking", "reasoning_effort")
 """Variables of templates that say whether the model shall think."""
@@ -45,8 +47,14 @@ class Prepared:
     request: Request
     parser: ReplyParser | None = None
 
-    def read(self, event: Event) -> Iterator[Reply]:
-        """Yield what *event* is to whoever asked."""
+    def read(self, event: Event | Failed) -> Iterator[Reply]:
+        """Yield what *event* is to whoever asked.
+
+        Raises:
+            ModelPackError: that the answer has failed.
+        """
+        if isinstance(event, Failed):
+            raise event.error
         if self.parser is None:
             yield event
         elif isinstance(event, Delta):
@@ -83,8 +91,11 @@ class Prompts:
             EngineError: the model knows nothing of tools, or does not think.
         """
         self._check(tools, think)
-        if format is not None:
-            raise EngineError("structured output is not there yet")
+        grammar = _grammar(format)
+        if grammar is not None:
+            if think:
+                raise EngineError("an answer of a given format comes without thinking")
+            think = False
         today = self._today()
         vocabulary = self._engine.vocabulary
 
@@ -100,13 +111,13 @@ class Prompts:
         if self._form != PLAIN:
             inside = self._form.prefills and prefilled(render(said), self._form)
             parser = ReplyParser(self._form, tools=tools, think=think, prefilled=inside)
-        return Prepared(Request(tokens=tuple(tokens), sampling=sampling_from(parameters)), parser)
+        return Prepared(_request(tokens, parameters, grammar), parser)
 
     def text(self, prompt: str, parameters: Parameters) -> Prepared:
         """Return the request to go on with *prompt*; texts of control tokens are those tokens."""
         vocabulary = self._engine.vocabulary
         tokens = begin(vocabulary.tokenize(prompt, special=True), vocabulary)
-        return Prepared(Request(tokens=tuple(tokens), sampling=sampling_from(parameters)))
+        return Prepared(_request(tokens, parameters))
 
     def _check(self, tools: Sequence[Mapping[str, object]], think: Think) -> None:
         if tools and not self._template.uses("tools"):
@@ -123,6 +134,30 @@ class Prompts:
             return PlainText(), PLAIN
         template = JinjaTemplate(source, bos_token=borders.bos_text, eos_token=borders.eos_text)
         return template, form_of(source, "jinja")
+
+
+def _request(
+    tokens: Sequence[int], parameters: Parameters, grammar: Grammar | None = None
+) -> Request:
+    """Return the request of *parameters*; as with Ollama, old tokens make room for new ones."""
+    keep = parameters.get("num_keep", _KEPT)
+    return Request(
+        tokens=tuple(tokens),
+        sampling=sampling_from(parameters),
+        grammar=grammar,
+        overflow="shift",
+        num_keep=int(keep) if isinstance(keep, int | float) else _KEPT,
+    )
+
+
+def _grammar(format: Format) -> Grammar | None:
+    if format is None:
+        return None
+    if format == "json":
+        return Grammar("json")
+    if isinstance(format, str):
+        raise InputError(f"the format {format[:80]!r} is neither json nor a JSON schema")
+    return Grammar("json_schema", json.dumps(format))
 
 
 def now() -> datetime.date:

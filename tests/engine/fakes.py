@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from modelpack.engine.base import Borders, Chunk
+from modelpack.engine.base import Borders, Choice, Chunk, Outcome, Request
 from modelpack.engine.loop import Bounds, Loop
-from modelpack.engine.sampling import Sampling
 from modelpack.errors import EngineError
 
 END = 0
@@ -16,7 +15,14 @@ END = 0
 class AlphabetDecoder:
     """Holds what was computed for each slot and refuses what a real context would refuse."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, room: int = 1_000_000) -> None:
+        self.room = room
+        """Tokens that all slots can hold together."""
+        self.refuses_shifts = False
+        self.aborts_next = False
+        self.aborted = self.refused = 0
+        self.during: Callable[[], None] | None = None
+        """What happens elsewhere while a step is computed."""
         self.memory: dict[int, list[int]] = {}
         self.steps: list[list[Chunk]] = []
         self.open_samplers = 0
@@ -24,7 +30,10 @@ class AlphabetDecoder:
         self.fails_next: BaseException | None = None
         self._outputs: dict[int, int] = {}
 
-    def decode(self, chunks: Sequence[Chunk]) -> None:
+    def decode(self, chunks: Sequence[Chunk]) -> Outcome:
+        if sum(map(len, self.memory.values())) + sum(len(c.tokens) for c in chunks) > self.room:
+            self.refused += 1
+            return "full"
         self.steps.append(list(chunks))
         self._outputs = {}
         row = -1
@@ -39,6 +48,24 @@ class AlphabetDecoder:
         failure, self.fails_next = self.fails_next, None
         if failure is not None:
             raise failure
+        during, self.during = self.during, None
+        if during is not None:
+            during()
+        aborts, self.aborts_next = self.aborts_next, False
+        return "aborted" if aborts else "done"
+
+    def abort(self) -> None:
+        self.aborted += 1
+        self.aborts_next = True
+
+    def shift(self, slot: int, keep: int, drop: int) -> bool:
+        if self.refuses_shifts:
+            return False
+        held = self.memory[slot]
+        if keep + drop > len(held):
+            raise EngineError(f"{keep} + {drop} tokens of slot {slot} are not there")
+        del held[keep : keep + drop]
+        return True
 
     def keep(self, slot: int, count: int) -> int:
         held = self.memory.setdefault(slot, [])
@@ -49,7 +76,7 @@ class AlphabetDecoder:
         del held[count:]
         return count
 
-    def sampler(self, sampling: Sampling, prompt: Sequence[int]) -> AlphabetSampler:
+    def sampler(self, request: Request, prompt: Sequence[int]) -> AlphabetSampler:
         self.open_samplers += 1
         return AlphabetSampler(self)
 
@@ -63,8 +90,9 @@ class AlphabetSampler:
         self._decoder = decoder
         self._open = True
 
-    def sample(self, row: int) -> int:
-        return self._decoder.after(row)
+    def sample(self, row: int) -> Choice:
+        token = self._decoder.after(row)
+        return Choice(token, logprob=-0.5, top=((token, -0.5), (ord("!"), -2.0)))
 
     def close(self) -> None:
         self._decoder.open_samplers -= self._open
@@ -91,6 +119,9 @@ class Letters:
 
     def piece(self, token: int) -> bytes:
         return b"" if token >= self._first else chr(token).encode()
+
+    def spelling(self, token: int) -> bytes:
+        return self.piece(token)
 
     def ends(self, token: int) -> bool:
         return token == END

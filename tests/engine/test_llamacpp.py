@@ -18,7 +18,7 @@ from engine.real import (
     write_adapter,
 )
 
-from modelpack.engine import decoder, llamacpp
+from modelpack.engine import llamacpp, sampler
 from modelpack.engine.base import Adapter, Delta, LoadOptions
 from modelpack.errors import EngineError, MissingExtraError
 from modelpack.gguf.group import plan_groups
@@ -55,12 +55,12 @@ def run_python(code: str) -> int:
 
 def test_a_missing_library_names_the_extra(monkeypatch):
     monkeypatch.setitem(sys.modules, "llama_cpp", None)
-    llamacpp._library.cache_clear()
+    llamacpp.library.cache_clear()
     try:
         with pytest.raises(MissingExtraError, match="'runtime' extra"):
             llamacpp.load(LoadOptions(weights=(Path("model.gguf"),)))
     finally:
-        llamacpp._library.cache_clear()
+        llamacpp.library.cache_clear()
 
 
 @pytest.mark.model
@@ -127,8 +127,8 @@ def test_a_shortlist_of_candidates_chooses_the_same_tokens(engine, monkeypatch, 
 
     whole = said()
     assert len("".join(whole)) > 50
-    monkeypatch.setattr(decoder, "WORTHWHILE", 0)
-    monkeypatch.setattr(decoder, "_SPARSE", 1)
+    monkeypatch.setattr(sampler, "WORTHWHILE", 0)
+    monkeypatch.setattr(sampler, "_SPARSE", 1)
     assert said() == whole
 
 

@@ -11,7 +11,7 @@ def names(sampling: Sampling) -> list[str]:
 
 
 def test_the_defaults_are_those_of_the_parameter_table():
-    for name in Sampling.__dataclass_fields__:
+    for name in set(Sampling.__dataclass_fields__) - {"logit_bias"}:  # of OpenAI's API only
         default = PARAMETERS[name].default
         assert getattr(Sampling(), name) == (() if default is None else default), name
 

@@ -13,134 +13,108 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Iterable
 from dataclasses import replace
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from modelpack.engine import llamacpp
-from modelpack.engine.base import Finished
-from modelpack.errors import EngineError, ModelPackError
+from modelpack.engine.embedding import embedder_beside, load_embedder
+from modelpack.engine.purpose import purpose_of_file
+from modelpack.errors import ModelPackError
+from modelpack.runtime.embedded import require
 from modelpack.runtime.options import load_options_from
-from modelpack.runtime.prompts import Parameters, Prepared, Prompts, now
+from modelpack.runtime.prompts import Parameters, Prompts, now
+from modelpack.runtime.vectors import VectorModel
 from modelpack.runtime.worker.frames import Frames
 from modelpack.runtime.worker.messages import (
-    Ask,
-    ask_from_json,
+    AskScores,
+    AskVectors,
+    Wish,
     error_to_json,
     files_from_json,
-    reply_to_json,
+    wish_from_json,
 )
+from modelpack.runtime.worker.steps import Steps, Work
 
 if TYPE_CHECKING:
     from modelpack.engine.llamacpp import Engine
+    from modelpack.runtime.model import ModelFiles
 
 _SWITCH_S = 0.0005
 """How long a thread may keep the engine's from going on."""
 
 
-class Steps:
-    """Steps the engine while there is something to do, and tells the parent what came of it."""
+class Model:
+    """What a worker has loaded: an engine that writes, and what makes vectors.
 
-    def __init__(self, engine: Engine, frames: Frames) -> None:
-        self._engine = engine
-        self._frames = frames
-        self._new: SimpleQueue[tuple[int, Prepared | None]] = SimpleQueue()
-        self._asked: dict[int, tuple[int, Prepared]] = {}
-        """What the loop calls each request, to what the parent calls it."""
+    A model that writes makes vectors too, in a context of its own over the same weights. That is
+    made when the first vector is asked for.
+    """
 
-    def begin(self, number: int, prepared: Prepared) -> None:
-        """Let the request *number* be answered."""
-        self._new.put((number, prepared))
-
-    def cancel(self, number: int) -> None:
-        """End the request *number*, if it has not ended."""
-        self._new.put((number, None))
-
-    def run(self) -> None:
-        """Go on for ever."""
-        loop = self._engine.loop
-        while True:
-            said = self._take(wait=not loop.busy)
-            try:
-                events = loop.step()
-            except EngineError as error:
-                said += [error_to_json(number, error) for number, _ in self._asked.values()]
-                for inner in list(self._asked):
-                    loop.cancel(inner)
-                self._asked.clear()
-            else:
-                said += self._told(events)
-            if said:
-                self._frames.send(said)
-
-    def _take(self, *, wait: bool) -> list[list[object]]:
-        said: list[list[object]] = []
-        try:
-            while True:
-                number, prepared = self._new.get(block=wait)
-                wait = False
-                if prepared is None:
-                    self._cancel(number)
-                    continue
-                try:
-                    inner = self._engine.loop.submit(prepared.request)
-                except EngineError as error:
-                    said.append(error_to_json(number, error))
-                else:
-                    self._asked[inner] = (number, prepared)
-        except Empty:
-            return said
-
-    def _cancel(self, number: int) -> None:
-        for inner, (outer, _) in self._asked.items():
-            if outer == number:
-                self._engine.loop.cancel(inner)
-
-    def _told(self, events: Iterable[tuple[int, Any]]) -> list[list[object]]:
-        said: list[list[object]] = []
-        for inner, event in events:
-            if inner not in self._asked:
-                continue
-            number, prepared = self._asked[inner]
-            said += [reply_to_json(number, reply) for reply in prepared.read(event)]
-            if isinstance(event, Finished):
-                del self._asked[inner]
-        return said
-
-
-class Desk:
-    """Takes what the parent says."""
-
-    def __init__(self, prompts: Prompts, parameters: Parameters, frames: Frames) -> None:
-        self._prompts = prompts
+    def __init__(self, files: ModelFiles, parameters: Parameters, parallel: int) -> None:
+        self._files = files
+        self._options = load_options_from(files, parameters)
         self._parameters = parameters
-        self._frames = frames
+        self._purpose = purpose_of_file(files.weights[0]) if files.weights else "text"
+        self._vectors: VectorModel | None = None
+        self.engine: Engine | None = None
+        if self._purpose != "text":
+            self._vectors = VectorModel(files.name, load_embedder(self._options))
+            self.n_ctx, self.load_s = self._vectors.n_ctx, self._vectors.load_s
+            return
+        self.engine = llamacpp.load(replace(self._options, slots=parallel))
+        self.n_ctx, self.load_s = self.engine.n_ctx, self.engine.load_s
+        self._prompts = Prompts(files, self.engine, now)
 
-    def serve(self, steps: Steps) -> None:
-        """Take requests until the parent is gone."""
-        while True:
-            said = self._frames.receive()
-            if not isinstance(said, dict):
-                return
-            if "cancel" in said:
-                steps.cancel(int(said["cancel"]))
-                continue
-            ask = ask_from_json(said)
-            try:
-                prepared = self._prepare(ask)
-            except ModelPackError as error:
-                self._frames.send([error_to_json(ask.number, error)])
-            else:
-                steps.begin(ask.number, prepared)
+    def prepare(self, wish: Wish) -> Work:
+        """Return what is to be computed for *wish*.
 
-    def _prepare(self, ask: Ask) -> Prepared:
-        parameters = {**self._parameters, **ask.options}
-        if ask.raw is not None:
-            return self._prompts.text(ask.raw, parameters)
+        Raises:
+            ModelPackError: it cannot be answered.
+        """
+        name = self._files.name
+        if isinstance(wish, AskVectors):
+            require("vectors", self._purpose, name)
+            return self._maker().embedding(
+                wish.texts,
+                truncate=wish.truncate,
+                dimensions=wish.dimensions,
+                normalize=wish.normalize,
+            )
+        if isinstance(wish, AskScores):
+            require("ranks", self._purpose, name)
+            return self._maker().ranking(wish.query, wish.documents)
+        require("text", self._purpose, name)
+        parameters = {**self._parameters, **wish.options}
+        if wish.raw is not None:
+            return self._prompts.text(wish.raw, parameters)
         return self._prompts.chat(
-            ask.messages, parameters, tools=ask.tools, think=ask.think, format=ask.format
+            wish.messages, parameters, tools=wish.tools, think=wish.think, format=wish.format
         )
+
+    def _maker(self) -> VectorModel:
+        if self._vectors is None:
+            assert self.engine is not None  # noqa: S101 - one of the two is always there
+            embedder = embedder_beside(self.engine, self._options)
+            self._vectors = VectorModel(self._files.name, embedder)
+        return self._vectors
+
+
+def serve(model: Model, frames: Frames, steps: Steps) -> None:
+    """Take requests until the parent is gone."""
+    while True:
+        said = frames.receive()
+        if not isinstance(said, dict):
+            return
+        if "cancel" in said:
+            steps.cancel(int(said["cancel"]))
+            continue
+        wish = wish_from_json(said)
+        try:
+            work = model.prepare(wish)
+        except ModelPackError as error:
+            frames.send([error_to_json(wish.number, error)])
+        else:
+            steps.begin(wish.number, work)
 
 
 def main(descriptor: int) -> None:
@@ -150,18 +124,16 @@ def main(descriptor: int) -> None:
     hello: Any = frames.receive()
     files, parameters = files_from_json(hello["files"]), hello["parameters"]
     try:
-        options = load_options_from(files, {**files.parameters, **parameters})
-        engine = llamacpp.load(replace(options, slots=hello["parallel"]))
-        prompts = Prompts(files, engine, now)
+        model = Model(files, {**files.parameters, **parameters}, hello["parallel"])
     except ModelPackError as error:
         frames.send([error_to_json(0, error)])
         return
     sys.setswitchinterval(_SWITCH_S)
     threading.excepthook = _die
-    frames.send({"n_ctx": engine.n_ctx, "load_s": engine.load_s})
-    steps = Steps(engine, frames)
+    frames.send({"n_ctx": model.n_ctx, "load_s": model.load_s})
+    steps = Steps(model.engine.loop if model.engine is not None else None, frames)
     threading.Thread(target=_run, args=(steps,), name="engine", daemon=True).start()
-    Desk(prompts, {**files.parameters, **parameters}, frames).serve(steps)
+    serve(model, frames, steps)
 
 
 def _run(steps: Steps) -> None:

@@ -7,11 +7,11 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpack.gguf.values import TENSOR_TYPES, Value, ValueType
+from modelpack.gguf.values import Value
 from modelpack.gguf.writer import encode_header, place_tensors
 
 F32, F16, Q8_0 = 0, 1, 8
@@ -174,7 +174,7 @@ def write_giant(path: Path, giant: Giant | Mamba) -> Path:
 
 _PROGRAM = """
 import ctypes, sys, llama_cpp as l
-path, n_ctx, slots, flash = sys.argv[1], *map(int, sys.argv[2:])
+path, n_ctx, slots, flash, pool = sys.argv[1], *map(int, sys.argv[2:])
 take = l.llama_log_callback(lambda level, text, _: sys.stdout.buffer.write(text))
 l.llama_log_set(take, None)
 l.llama_backend_init()
@@ -186,11 +186,12 @@ model = l.llama_model_load_from_file(path.encode(), params)
 assert model
 print(f"\\nmodel of {l.llama_model_size(model)} bytes", flush=True)
 params = l.llama_context_default_params()
-params.n_ctx, params.n_seq_max = n_ctx * slots, slots
-params.n_batch = min(2048, n_ctx * slots)
+total = pool or n_ctx * slots
+params.n_ctx, params.n_seq_max = total, slots
+params.n_batch = min(2048, total)
 params.n_ubatch = min(512, params.n_batch)
 params.flash_attn_type = flash
-params.swa_full = params.kv_unified = False
+params.swa_full, params.kv_unified = False, pool > 0
 assert l.llama_init_from_model(model, params)
 sys.stdout.flush()
 """
@@ -205,9 +206,9 @@ class Said:
     buffers: float
 
 
-def ask(path: Path, n_ctx: int, slots: int = 1, *, flash: bool = True) -> Said:
+def ask(path: Path, n_ctx: int, slots: int = 1, *, flash: bool = True, pool: int = 0) -> Said:
     """Let llama.cpp lay out the model *path* without taking memory for it."""
-    words = [str(path), str(n_ctx), str(slots), str(int(flash))]
+    words = [str(path), str(n_ctx), str(slots), str(int(flash)), str(pool)]
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *words], capture_output=True, check=False, timeout=100
     )
@@ -226,11 +227,3 @@ def ask(path: Path, n_ctx: int, slots: int = 1, *, flash: bool = True) -> Said:
         context=cached + state,
         buffers=total(r"compute buffer size = +([\d.]+) MiB"),
     )
-
-
-def array(numbers: Mapping[str, list[int]]) -> dict[str, Value]:
-    """Arrays of metadata."""
-    return {key: Value.array(ValueType.INT32, items) for key, items in numbers.items()}
-
-
-assert TENSOR_TYPES[Q8_0].name == "Q8_0"

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 from engine.real import STORIES, TINY, require, write_adapter
 from runtime.placement import giants
+from support import ggufs
 
 from modelpack.gguf.reader import read_header
 from modelpack.gguf.values import Value, ValueType
 from modelpack.runtime.placement.estimate import Demand, estimate
 from modelpack.runtime.placement.shape import read_shape
-from support import ggufs
 
 MIB = 2**20
 GIANTS = {
@@ -28,11 +28,14 @@ DEMANDS = [
     Demand(n_ctx=4096, flash_attention=False),
     Demand(n_ctx=32_768, slots=4),
     Demand(n_ctx=100, slots=2),
+    Demand(n_ctx=8192, slots=4, pool=10_000),
 ]
 
 
 def asked(path, demand):
-    return giants.ask(path, demand.n_ctx, demand.slots, flash=demand.flash_attention)
+    return giants.ask(
+        path, demand.n_ctx, demand.slots, flash=demand.flash_attention, pool=demand.pool
+    )
 
 
 @pytest.mark.model

@@ -1,0 +1,96 @@
+"""The slots of one model's memory, and what is done so that they say what memory really holds.
+
+A slot that is interrupted here knows less than memory holds, never more.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelpack.engine.overflow import plan_shift
+from modelpack.engine.relief import Holder, Relief, plan_relief
+from modelpack.engine.slots import Job, Slot
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from modelpack.engine.base import Decoder
+
+
+class Memory:
+    """All slots over one decoder."""
+
+    def __init__(self, decoder: Decoder, slots: int) -> None:
+        self._decoder = decoder
+        self._admissions = 0
+        self.slots = [Slot(index) for index in range(slots)]
+
+    @property
+    def busy(self) -> list[tuple[Slot, Job]]:
+        """The slots in use and who uses them, in the order they asked."""
+        busy = [(slot, slot.job) for slot in self.slots if slot.job is not None]
+        return sorted(busy, key=lambda pair: pair[1].number)
+
+    @property
+    def free(self) -> int:
+        """Number of slots that nobody uses."""
+        return sum(slot.job is None for slot in self.slots)
+
+    def admit(self, job: Job) -> None:
+        """Give *job* the free slot that holds most of its prompt, else the longest unused."""
+        free = [slot for slot in self.slots if slot.job is None]
+        reusable = {slot.index: slot.reusable(job.tokens) for slot in free}
+        slot = max(free, key=lambda slot: (reusable[slot.index], -slot.used))
+        # The last token is computed again in any case: what comes after it is wanted.
+        job.start(self.trim(slot, min(reusable[slot.index], len(job.tokens) - 1)))
+        self._admissions += 1
+        slot.job, slot.used = job, self._admissions
+
+    def trim(self, slot: Slot, count: int) -> int:
+        """Forget what *slot* holds from *count* on; return how much of it stays: *count* or 0."""
+        held, slot.held = slot.held, []
+        kept = self._decoder.keep(slot.index, count)
+        slot.held = held[:kept]
+        if slot.sound is not None and kept <= slot.sound:
+            slot.sound = None
+        return kept
+
+    def restore(self, slots: Iterable[Slot]) -> None:
+        """Bring memory back to what *slots* are known to hold, after a step was broken off."""
+        for slot in slots:
+            held, job = slot.held, slot.job
+            # What was computed but never answered with a token has its last token computed again.
+            waiting = job is not None and not job.pending and held
+            kept = self.trim(slot, len(held) - 1 if waiting else len(held))
+            if job is not None:
+                job.pending = [*held[kept:], *job.pending]
+
+    def shift(self, slot: Slot, job: Job) -> bool:
+        """Make room in a full slot, if *job* wants that; return whether it worked."""
+        if job.request.overflow != "shift":
+            return False
+        num_keep, prompt = job.request.num_keep, job.prompt_tokens
+        gap = plan_shift(len(slot.held), num_keep=num_keep, prompt=prompt)
+        if not self._decoder.shift(slot.index, gap.start, gap.count):
+            return False
+        slot.held = gap.cut(slot.held)
+        slot.sound = gap.start if slot.sound is None else min(gap.start, slot.sound)
+        job.shifted += gap.count
+        return True
+
+    def relieve(self) -> tuple[Relief, Job | None] | None:
+        """Free a slot that others need more; return what was done, and to whom."""
+        relief = plan_relief(
+            Holder(
+                slot.index, len(slot.held), slot.used, None if slot.job is None else slot.job.number
+            )
+            for slot in self.slots
+        )
+        if relief is None:
+            return None
+        slot = self.slots[relief.slot]
+        job, slot.job = slot.job, None
+        if job is not None:
+            job.preempt(slot.held)
+        self.trim(slot, 0)
+        return relief, job

@@ -1,0 +1,188 @@
+"""Chooses tokens with llama.cpp's links, in the order of the plan, and within a grammar.
+
+Takes the library from `modelpack.engine.llamacpp`, which owns it.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import math
+from typing import TYPE_CHECKING
+
+from modelpack.engine.base import Choice
+from modelpack.engine.logprobs import Logprobs
+from modelpack.engine.sampling import Sampling, Stage, count_candidates, plan_chain
+from modelpack.engine.shortlist import WORTHWHILE, Array, Shortlist
+from modelpack.errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from types import ModuleType
+
+    from modelpack.engine.base import Request
+    from modelpack.engine.constraint import Constraint
+    from modelpack.engine.vocabulary import Handle
+
+TOP_LOGPROBS = 1000
+"""Likeliest tokens that are told at most; OpenAI and Ollama stop at 20."""
+LOGIT_BIASES = 10_000
+"""Tokens that may have a bias."""
+_SPARSE = 64
+"""A shortlist is worth it in a vocabulary this many times as large."""
+_FILTERS = {
+    "top_k": "llama_sampler_init_top_k",
+    "temp": "llama_sampler_init_temp",
+    "dist": "llama_sampler_init_dist",
+    "greedy": "llama_sampler_init_greedy",
+}
+_FILTERS_OF_MASS = {
+    "typical": "llama_sampler_init_typical",
+    "top_p": "llama_sampler_init_top_p",
+    "min_p": "llama_sampler_init_min_p",
+}
+
+
+class Rows:
+    """The logits of the step just computed, as they lie in the library's memory."""
+
+    def __init__(self, library: ModuleType, context: Handle, vocabulary_size: int) -> None:
+        self._get = library.llama_get_logits_ith
+        self._context = context
+        self._kind = ctypes.c_float * vocabulary_size
+        self._numpy = importlib.import_module("numpy")
+
+    def __getitem__(self, row: int) -> Array:
+        """Return the logits after *row*; good until the next step."""
+        pointer = self._get(self._context, row)
+        if not pointer:
+            raise EngineError(f"llama.cpp has no logits for row {row} of the step")
+        address = ctypes.addressof(pointer.contents)
+        return self._numpy.frombuffer(self._kind.from_address(address), dtype="f4")
+
+
+class LlamaSampler:
+    """A `Sampler` over one chain."""
+
+    def __init__(
+        self, library: ModuleType, context: Handle, chain: Sequence[Stage], vocabulary_size: int
+    ) -> None:
+        self._library = library
+        self._context = context
+        self._sample = library.llama_sampler_sample
+        self._rows = Rows(library, context, vocabulary_size)
+        self.shortlist: Shortlist | None = None
+        """What narrows the vocabulary down first, where that is faster or a grammar wants it."""
+        self.constraint: Constraint | None = None
+        self.logprobs: Logprobs | None = None
+        self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
+        for stage in chain:
+            link = _link(library, stage, vocabulary_size)
+            library.llama_sampler_chain_add(self._chain, link)
+
+    def accept(self, tokens: Sequence[int]) -> None:
+        """Take note of *tokens* that were not chosen here, for the penalties."""
+        for token in tokens:
+            self._library.llama_sampler_accept(self._chain, token)
+
+    def sample(self, row: int) -> Choice:
+        """Choose the token after *row* of the step just computed, and take note of it.
+
+        Raises:
+            EngineError: the grammar allows no token, or became too complex.
+        """
+        if self.logprobs is None:
+            token = self._choose(row)
+            return Choice(token, self._complete(token))
+        logits = self._rows[row]
+        norm, top = self.logprobs.measure(logits)
+        token = self._choose(row)
+        logprob = min(0.0, float(logits[token]) - norm)
+        return Choice(token, self._complete(token), logprob, top)
+
+    def close(self) -> None:
+        """Free the chain; a second time does nothing."""
+        chain, self._chain = self._chain, None
+        if chain is not None:
+            self._library.llama_sampler_free(chain)
+
+    def _choose(self, row: int) -> int:
+        if self.shortlist is not None:
+            allowed = None if self.constraint is None else self.constraint.allowed()
+            token = self.shortlist.choose(self._chain, self._rows[row], allowed)
+            if token >= 0:
+                self._library.llama_sampler_accept(self._chain, token)
+                return token
+            if allowed is not None:
+                raise EngineError("the grammar allows no token here")
+        return int(self._sample(self._chain, self._context, row))
+
+    def _complete(self, token: int) -> bool:
+        return self.constraint is not None and self.constraint.accept(token)
+
+
+def build_sampler(
+    library: ModuleType,
+    context: Handle,
+    request: Request,
+    constraint: Constraint | None,
+    *,
+    n_ctx: int,
+    vocabulary_size: int,
+) -> LlamaSampler:
+    """Return a sampler for *request*.
+
+    Raises:
+        InputError: an option is out of its range.
+    """
+    sampling = request.sampling
+    _check(request, vocabulary_size)
+    chain = plan_chain(sampling, n_ctx=n_ctx)
+    sampler = LlamaSampler(library, context, chain, vocabulary_size)
+    sampler.constraint = constraint
+    count = count_candidates(sampling, n_ctx=n_ctx)
+    worthwhile = count > 0 and vocabulary_size >= max(WORTHWHILE, _SPARSE * count)
+    if worthwhile or constraint is not None:
+        biased = [token for token, _ in sampling.logit_bias]
+        sampler.shortlist = Shortlist(
+            library, count, always=biased, constrained=constraint is not None
+        )
+    if request.logprobs:
+        sampler.logprobs = Logprobs(min(request.top_logprobs, vocabulary_size), vocabulary_size)
+    return sampler
+
+
+def look_back(sampling: Sampling, n_ctx: int) -> int:
+    """Return how many tokens of the prompt the penalties look at."""
+    if not sampling.penalizes:
+        return 0
+    return n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n
+
+
+def _check(request: Request, vocabulary_size: int) -> None:
+    if not 0 <= request.top_logprobs <= TOP_LOGPROBS:
+        raise InputError(f"top_logprobs must be from 0 to {TOP_LOGPROBS:,}")
+    biases = request.sampling.logit_bias
+    if len(biases) > LOGIT_BIASES:
+        raise InputError(f"more than {LOGIT_BIASES:,} tokens have a logit_bias")
+    if len({token for token, _ in biases}) < len(biases):
+        raise InputError("a token has two values in logit_bias")
+    for token, bias in biases:
+        if not 0 <= token < vocabulary_size:
+            raise InputError(f"logit_bias names token {token}, and there are {vocabulary_size:,}")
+        if math.isnan(bias) or bias == math.inf:
+            raise InputError(f"logit_bias has {bias} for token {token}, which is no number")
+
+
+def _link(library: ModuleType, stage: Stage, vocabulary_size: int) -> Handle:
+    if stage.name == "penalties":
+        made: Handle = library.llama_sampler_init_penalties(vocabulary_size, *stage.arguments)
+    elif stage.name == "logit_bias":
+        pairs = list(zip(stage.arguments[::2], stage.arguments[1::2], strict=True))
+        biases = (library.llama_logit_bias * len(pairs))(*((int(t), b) for t, b in pairs))
+        made = library.llama_sampler_init_logit_bias(vocabulary_size, len(pairs), biases)  # copied
+    elif stage.name in _FILTERS_OF_MASS:
+        made = getattr(library, _FILTERS_OF_MASS[stage.name])(*stage.arguments, 1)
+    else:
+        made = getattr(library, _FILTERS[stage.name])(*stage.arguments)
+    return made

@@ -1,0 +1,1 @@
+"""Where a model goes: what it needs, what the machine has, and which layers lie where."""

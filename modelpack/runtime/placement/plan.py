@@ -1,0 +1,62 @@
+"""From a model's files and the options it is loaded with to a placement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from modelpack.engine.base import CONTEXT
+from modelpack.errors import EngineError
+from modelpack.gguf.reader import read_header
+from modelpack.runtime.placement.estimate import Demand, Needs, estimate
+from modelpack.runtime.placement.place import MARGIN, place
+from modelpack.runtime.placement.shape import read_shape
+
+if TYPE_CHECKING:
+    from modelpack.engine.base import LoadOptions
+    from modelpack.runtime.model import ModelFiles
+    from modelpack.runtime.placement.placed import Placement
+    from modelpack.runtime.placement.system import System
+
+
+def plan(
+    files: ModelFiles, options: LoadOptions, system: System, *, margin: int = MARGIN
+) -> Placement:
+    """Return where the model *files*, loaded with *options*, lies on *system*.
+
+    Reads headers only. *margin* bytes of each device stay free.
+
+    Raises:
+        EngineError: there is not enough memory of all kinds.
+        GgufError: a file is not GGUF.
+        NotFoundError: a file is not there.
+    """
+    needs = needs_of(files, options)
+    return place(needs, system, num_gpu=options.n_gpu_layers, margin=margin)
+
+
+def needs_of(files: ModelFiles, options: LoadOptions) -> Needs:
+    """Return what the model *files* needs when it is loaded with *options*. Raises as `plan`."""
+    headers = [read_header(path) for path in options.weights]
+    if not headers:
+        raise EngineError(f"the model {files.name!r} has no weights")
+    trained = read_shape(headers[:1]).context
+    demand = Demand(
+        n_ctx=_context(options.n_ctx, trained),
+        slots=options.slots,
+        n_batch=options.n_batch,
+        n_ubatch=options.n_ubatch,
+        pool=options.pool,
+    )
+    return estimate(
+        headers,
+        demand,
+        adapters=[read_header(adapter.path) for adapter in options.adapters],
+        projectors=sum(path.stat().st_size for path in files.projectors),
+    )
+
+
+def _context(wanted: int, trained: int) -> int:
+    """Return the tokens of context that the engine gives one slot."""
+    if not wanted:
+        return min(trained, CONTEXT) or CONTEXT
+    return min(wanted, trained) if trained else wanted

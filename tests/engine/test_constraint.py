@@ -1,0 +1,213 @@
+from __future__ import annotations
+
+import importlib
+import json
+import re
+import sys
+import threading
+
+import pytest
+from engine.made import write_llama
+from engine.real import RAMBLE, asked, load_weights, request
+
+from modelpack.engine import constraint as module
+from modelpack.engine import shortlist
+from modelpack.engine.base import Delta, Failed, Grammar, Request
+from modelpack.engine.sampler import LlamaSampler
+from modelpack.engine.sampling import Sampling
+from modelpack.errors import EngineError, InputError, LimitError, MissingExtraError
+
+pytestmark = pytest.mark.model
+
+CITY = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string", "maxLength": 12},
+        "people": {"type": "integer", "minimum": 3, "maximum": 9},
+        "tags": {"type": "array", "items": {"enum": ["old", "new"]}, "maxItems": 3},
+    },
+    "required": ["city", "people", "tags"],
+    "additionalProperties": False,
+}
+SCHEMA = Grammar("json_schema", json.dumps(CITY))
+DIGITS = Grammar("regex", "[0-9]+")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    with load_weights(n_ctx=256) as loaded:
+        yield loaded
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory):
+    pytest.importorskip("llguidance", reason="llguidance is not installed")
+    path = write_llama(tmp_path_factory.mktemp("large") / "model", words=20_003)
+    with load_weights(path, n_ctx=256) as loaded:
+        yield loaded
+
+
+def constrained(engine, text: str, grammar: Grammar, **sampling: object) -> Request:
+    tokens = request(engine, text).tokens
+    return Request(tokens=tokens, sampling=Sampling(**sampling), grammar=grammar)
+
+
+def answer(engine, grammar: Grammar, text: str = "", **sampling: object):
+    asked_for = constrained(engine, text or asked(), grammar, **sampling)
+    *pieces, finished = engine.loop.run(asked_for)
+    return "".join(piece.text for piece in pieces), finished.reason
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_schema_is_followed_to_its_end_whatever_the_model_would_say(engine, seed):
+    said, reason = answer(engine, SCHEMA, RAMBLE, seed=seed, temperature=2.0, top_k=0)
+    value = json.loads(said)
+    assert reason == "stop"
+    assert list(value) == ["city", "people", "tags"]
+    assert len(value["city"]) <= 12
+    assert 3 <= value["people"] <= 9
+    assert set(value["tags"]) <= {"old", "new"}
+
+
+def test_json_mode_is_any_object(engine):
+    said, reason = answer(engine, Grammar("json"), temperature=0)
+    assert isinstance(json.loads(said), dict)
+    assert reason == "stop"
+
+
+@pytest.mark.parametrize(
+    ("grammar", "pattern"),
+    [
+        (Grammar("regex", "[a-c]{3}-[0-9]{2}"), "[a-c]{3}-[0-9]{2}"),
+        (Grammar("lark", 'start: "yes" | "no" " way"'), "yes|no way"),
+        (Grammar("gbnf", 'root ::= ("ja" | "nein") [0-9]{2} "!"'), "(ja|nein)[0-9]{2}!"),
+    ],
+)
+@pytest.mark.parametrize("temperature", [0, 1.5])
+def test_an_answer_ends_when_the_grammar_does(engine, grammar, pattern, temperature):
+    said, reason = answer(engine, grammar, temperature=temperature, seed=2)
+    assert re.fullmatch(pattern, said)
+    assert reason == "stop"
+
+
+def test_an_answer_ends_only_where_the_grammar_lets_it(engine):
+    for seed in range(10):
+        said, reason = answer(engine, DIGITS, seed=seed, num_predict=200, temperature=1.5)
+        assert re.fullmatch("[0-9]+", said)
+        assert reason in ("stop", "length")
+
+
+@pytest.mark.parametrize(
+    ("grammar", "message"),
+    [
+        (Grammar("json_schema", "{"), "the JSON schema cannot be used: Expecting"),
+        (Grammar("json_schema", '{"type": "strin"}'), "the JSON schema .* strin"),
+        (Grammar("json_schema", '{"$ref": "#/$defs/a"}'), "the JSON schema .* not exist"),
+        (Grammar("json_schema", "[" * 100_000), "the JSON schema cannot be used"),
+        (Grammar("regex", "(a"), "the regular expression cannot be used"),
+        (Grammar("lark", "start: foo"), "the Lark grammar .* unknown name"),
+        (Grammar("gbnf", "root ::= nothing"), "the GBNF grammar .* not found"),
+        (Grammar("gbnf", "root := x"), "the GBNF grammar .* Expected"),
+    ],
+)
+def test_a_grammar_that_makes_no_sense_is_refused_in_one_line(engine, grammar, message):
+    with pytest.raises(InputError, match=message) as caught:
+        engine.loop.submit(constrained(engine, RAMBLE, grammar))
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    assert not engine.loop.busy
+
+
+def test_a_grammar_larger_than_the_bound_is_refused(engine):
+    with pytest.raises(LimitError, match="longer than 262,144 characters"):
+        engine.constraints.prepare(Grammar("regex", "a" * (module.GRAMMAR + 1)))
+
+
+def test_a_grammar_that_becomes_too_complex_fails_alone(engine, monkeypatch):
+    monkeypatch.setattr(module, "LEXER_STATES", 40)
+    loop = engine.loop
+    bad = loop.submit(constrained(engine, RAMBLE, Grammar("regex", "(a|b)*a(a|b){60}"), seed=2))
+    good = loop.submit(constrained(engine, RAMBLE, Grammar("regex", "ab"), temperature=0))
+    said = {bad: [], good: []}
+    while loop.busy:
+        for number, event in loop.step():
+            said[number].append(event)
+    assert [type(event) for event in said[bad]][-1] is Failed
+    assert isinstance(said[bad][-1].error, EngineError)
+    assert "".join(event.text for event in said[good] if isinstance(event, Delta)) == "ab"
+
+
+def test_a_grammar_is_compiled_once_and_the_oldest_are_forgotten(engine, monkeypatch):
+    engine.constraints._compiled.clear()
+    built: list[Grammar] = []
+    build = module.Constraints._build
+    monkeypatch.setattr(
+        module.Constraints, "_build", lambda self, g: built.append(g) or build(self, g)
+    )
+    monkeypatch.setattr(module, "COMPILED", 2)
+    one, two, three = (Grammar("regex", f"b{number}") for number in range(3))
+    for grammar in (one, one, two, one, three, one, two):
+        engine.constraints.prepare(grammar)
+    assert built == [one, two, three, two]
+
+
+def test_threads_can_prepare_grammars_together(engine):
+    grammars = [Grammar("regex", f"c{number % 3}") for number in range(12)]
+    threads = [threading.Thread(target=engine.constraints.prepare, args=(g,)) for g in grammars]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert answer(engine, grammars[0])[0] == "c0"
+
+
+def test_two_answers_with_one_grammar_do_not_disturb_each_other(engine):
+    first = answer(engine, SCHEMA, seed=1, temperature=1.5)
+    answer(engine, SCHEMA, seed=2, temperature=1.5)
+    assert answer(engine, SCHEMA, seed=1, temperature=1.5) == first
+
+
+def test_without_llguidance_the_extra_is_named(engine, monkeypatch):
+    monkeypatch.setitem(sys.modules, "llguidance", None)
+    with pytest.raises(MissingExtraError, match="'runtime' extra"):
+        engine.loop.submit(constrained(engine, RAMBLE, Grammar("regex", "never seen")))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 0},
+        {"temperature": 1.5},
+        {"temperature": 1.5, "top_k": 0},
+        {"temperature": 1.5, "top_k": 3, "top_p": 1.0, "min_p": 0.1},
+        {"temperature": 1.5, "repeat_penalty": 1.3, "repeat_last_n": 16},
+        {"temperature": 1.5, "logit_bias": tuple((token, 3.0) for token in range(40, 60))},
+    ],
+)
+@pytest.mark.parametrize(
+    "grammar", [SCHEMA, Grammar("regex", "[0-9]{12,60}"), Grammar("regex", "([a-m~ ]|\n)*")]
+)
+@pytest.mark.parametrize("few", [0, 1024])
+def test_the_same_is_chosen_as_by_the_whole_chain_after_the_mask(
+    large, monkeypatch, grammar, options, few
+):
+    monkeypatch.setattr(shortlist, "_FEW", few)
+
+    def said() -> list[str]:
+        bounds = {"num_predict": 30, **options}
+        return [answer(large, grammar, RAMBLE, seed=seed, **bounds)[0] for seed in range(4)]
+
+    quick = said()
+    assert len("".join(quick)) > 30
+    monkeypatch.setattr(LlamaSampler, "_choose", mask_first)
+    assert said() == quick
+
+
+def mask_first(sampler: LlamaSampler, row: int) -> int:
+    """What llama.cpp's own chain chooses when what is forbidden has no probability."""
+    numpy = importlib.import_module("numpy")
+    logits = sampler._rows[row]
+    bits = numpy.unpackbits(sampler.constraint.allowed(), bitorder="little")[: len(logits)]
+    logits[bits == 0] = -numpy.inf
+    return int(sampler._sample(sampler._chain, sampler._context, row))
