@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -63,32 +64,38 @@ def beside(setting: Setting, title: str) -> Told:
 
 
 def _pauses(engine: Engine, long: int, seed: int) -> tuple[list[float], list[float]]:
+    """Return how long each token of an answer took: before, and while a prompt came in."""
     loop = engine.loop
-    first = loop.submit(Request(tokens=_prompt(engine, 16, seed), sampling=_endless(engine, 400)))
-    alone = [_timed(loop.step) for _ in range(60)][10:]
+    first = loop.submit(Request(tokens=_prompt(engine, 16, seed), sampling=_endless(engine, 2000)))
+    marks: list[float] = []
+    _until(loop, marks, lambda said: len(marks) > 60)
+    alone, marks[:] = _between(marks)[10:], marks[-1:]
     other = loop.submit(
         Request(tokens=_prompt(engine, long, seed + 1000), sampling=_endless(engine, 1))
     )
-    pauses: list[float] = []
-    while all(number != other for number, _ in _stepped(loop, pauses)):
-        pass
+    _until(loop, marks, lambda said: any(number == other for number, _ in said))
     loop.cancel(first)
     while loop.busy:
         loop.step()
-    return alone, pauses
+    return alone, _between(marks)
 
 
-def _stepped(loop: Loop, pauses: list[float]) -> list[tuple[int, object]]:
-    began = time.perf_counter()
-    said: list[tuple[int, object]] = loop.step()
-    pauses.append(time.perf_counter() - began)
-    return said
+def _until(
+    loop: Loop, marks: list[float], over: Callable[[list[tuple[int, object]]], bool]
+) -> None:
+    """Step until it is *over*, marking when the only answer gets a token."""
+    written = 0
+    said: list[tuple[int, object]] = []
+    while not over(said):
+        said = loop.step()  # type: ignore[assignment]
+        now = sum(job.generated for job in loop._jobs() if job.writing)
+        if now != written:
+            marks.append(time.perf_counter())
+        written = now
 
 
-def _timed(step: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    step()
-    return time.perf_counter() - began
+def _between(marks: list[float]) -> list[float]:
+    return [after - before for before, after in itertools.pairwise(marks)]
 
 
 def _rate(engine: Engine, request: Request) -> float:

@@ -83,6 +83,8 @@ class Request:
     tokens: tuple[int, ...]
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    spoken: frozenset[int] = frozenset()
+    """Control tokens whose names are part of the text, because it is read by them."""
     logprobs: bool = False
     """Whether pieces of the answer say how likely their tokens were."""
     top_logprobs: int = 0

@@ -18,7 +18,7 @@ PROMPT_CHUNK = 512
 PROMPT_CHUNK_CPU = 128
 """The same without a GPU, where 512 tokens can take ten seconds and 128 are as fast a token."""
 MIXED_CHUNK = 256
-"""Prompt tokens in one step while other slots are writing."""
+"""Prompt tokens in one step, at most, while other slots are writing; `pace` says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +61,17 @@ def plan_step(
         takes.append(Take(want.slot, count, count == want.count))
         budget -= count
     return takes
+
+
+def take_turns(wants: Sequence[Want], *, read: bool) -> list[Want]:
+    """Return whose turn it is where a step is either for answers or for prompts.
+
+    Args:
+        wants: what all have waiting.
+        read: whether it is the turn of the prompts, if there are both.
+    """
+    both = len({want.writing for want in wants if want.count}) == 2
+    return [want for want in wants if not both or want.writing != read]
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

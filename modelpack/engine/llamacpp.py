@@ -142,6 +142,7 @@ class Engine:
             n_batch=rows,
             slots=options.slots,
             prompt_chunk=PROMPT_CHUNK if on_gpu else PROMPT_CHUNK_CPU,
+            apart=not options.pool,
         )
         self._decoder = LlamaDecoder(
             library, self._context, self.constraints, model=self._model, rows=rows

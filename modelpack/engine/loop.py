@@ -31,9 +31,10 @@ from modelpack.engine.base import (
     Reason,
     Request,
 )
-from modelpack.engine.batch import PROMPT_CHUNK, Want, plan_step
+from modelpack.engine.batch import MIXED_CHUNK, PROMPT_CHUNK, Want, plan_step, take_turns
 from modelpack.engine.memory import Memory
 from modelpack.engine.overflow import ENDLESS, plan_truncation
+from modelpack.engine.pace import Pace
 from modelpack.engine.slots import Clock, Job, Slot
 from modelpack.errors import EngineError, ModelPackError
 
@@ -55,6 +56,9 @@ class Bounds:
     slots: int = 1
     prompt_chunk: int = PROMPT_CHUNK
     """Tokens of prompts in one step."""
+    apart: bool = False
+    """Whether answers and prompts take turns: where each slot has memory of its own, llama.cpp
+    computes them one after the other in any case, and not in the best way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +91,8 @@ class Loop:
         self._cancelled: set[int] = set()
         self._computing: frozenset[int] = frozenset()
         """Requests with a prompt in the step being computed."""
+        self._pace = Pace()
+        self._read_last = False
         self._crowded = False
         """Whether someone had to give way, so that nobody begins until somebody ends."""
 
@@ -210,6 +216,7 @@ class Loop:
         """Compute one step, after making room for it if need be."""
         while parts := self._plan():
             self._computing = frozenset(p.job.number for p in parts if not p.job.writing)
+            began = self._clock()
             try:
                 outcome = self._decoder.decode([part.chunk for part in parts])
             except EngineError as error:
@@ -217,7 +224,7 @@ class Loop:
             finally:
                 self._computing = frozenset()
             if outcome == "done":
-                return self._choose(parts)
+                return self._timed(parts, began)
             if outcome == "aborted":
                 self._memory.restore([part.slot for part in parts])
                 return self._drop_cancelled()
@@ -229,14 +236,34 @@ class Loop:
     def _plan(self) -> list[_Part]:
         bounds, busy = self._bounds, self._memory.busy
         wants = [Want(slot.index, len(job.pending), job.writing) for slot, job in busy]
+        if bounds.apart:
+            wants = take_turns(wants, read=not self._read_last)
+        writing = any(job.writing for _, job in busy)
+        most = self._pace.room(MIXED_CHUNK) if writing else bounds.prompt_chunk
         jobs = {slot.index: (slot, job) for slot, job in busy}
         parts: list[_Part] = []
-        for take in plan_step(wants, capacity=bounds.n_batch, prompt_chunk=bounds.prompt_chunk):
+        takes = plan_step(
+            wants,
+            capacity=bounds.n_batch,
+            prompt_chunk=min(most, bounds.prompt_chunk),
+        )
+        for take in takes:
             slot, job = jobs[take.slot]
             tokens = job.pending[: take.count]
             chunk = Chunk(slot.index, len(slot.held), tokens, take.output)
             parts.append(_Part(slot, job, chunk))
         return parts
+
+    def _timed(self, parts: list[_Part], began: float) -> list[Owned]:
+        """Choose the tokens after *parts*, and take note of how long it all took."""
+        rows = sum(len(part.chunk.tokens) for part in parts if not part.job.writing)
+        writing = sum(part.job.writing for part in parts)
+        beside = any(job.writing for _, job in self._memory.busy)
+        said = self._choose(parts)
+        took = self._clock() - began
+        self._pace.took(took, writing=writing, reading=rows, beside=beside)
+        self._read_last = rows > 0
+        return said
 
     def _fail_all(self, parts: list[_Part], error: EngineError) -> list[Owned]:
         for part in parts:

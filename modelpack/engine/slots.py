@@ -98,7 +98,10 @@ class Job:
             return [], "stop"
         if self.request.logprobs:
             self._logprobs.append((self.text.decoded, _describe(choice, detokenizer)))
-        events = self._tell(self.text.feed(detokenizer.piece(token)))
+        piece = detokenizer.piece(token)
+        if token in self.request.spoken and isinstance(detokenizer, Speller):
+            piece = detokenizer.spelling(token)
+        events = self._tell(self.text.feed(piece))
         if self.text.stopped or choice.complete:
             return events, "stop"
         if self.generated >= (limit if limit > 0 else endless):

@@ -9,7 +9,8 @@ from __future__ import annotations
 import datetime
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import Delta, Event, Failed, Grammar, Request
@@ -20,7 +21,7 @@ from modelpack.runtime.options import sampling_from
 from modelpack.template.chat import ChatMessage, Think
 from modelpack.template.gotemplate import GoTemplate
 from modelpack.template.jinja import JinjaTemplate
-from modelpack.template.replies.detect import PLAIN, Form, form_of, prefilled
+from modelpack.template.replies.detect import PLAIN, Form, form_of, prefilled, reads
 from modelpack.template.replies.parser import ReplyParser
 from modelpack.template.replies.parts import Part, Text
 
@@ -96,6 +97,7 @@ class Prompts:
             if think:
                 raise EngineError("an answer of a given format comes without thinking")
             think = False
+            self._engine.constraints.prepare(grammar)
         today = self._today()
         vocabulary = self._engine.vocabulary
 
@@ -111,7 +113,20 @@ class Prompts:
         if self._form != PLAIN:
             inside = self._form.prefills and prefilled(render(said), self._form)
             parser = ReplyParser(self._form, tools=tools, think=think, prefilled=inside)
-        return Prepared(_request(tokens, parameters, grammar), parser)
+        request = _request(tokens, parameters, grammar)
+        if parser is not None:
+            request = replace(request, spoken=self._spoken)
+        return Prepared(request, parser)
+
+    @cached_property
+    def _spoken(self) -> frozenset[int]:
+        """The control tokens that replies are read by."""
+        vocabulary = self._engine.vocabulary
+        return frozenset(
+            token
+            for token in vocabulary.controls()
+            if reads(self._form, vocabulary.spelling(token).decode("utf-8", "replace"))
+        )
 
     def text(self, prompt: str, parameters: Parameters) -> Prepared:
         """Return the request to go on with *prompt*; texts of control tokens are those tokens."""

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelpack.engine.batch import Take, Want, common_prefix, plan_step
+from modelpack.engine.batch import Take, Want, common_prefix, plan_step, take_turns
 
 
 def test_an_idle_engine_has_nothing_to_compute():
@@ -74,3 +74,13 @@ def test_repeated_steps_compute_every_token_once():
 def test_common_prefix_ends_at_the_first_difference(left, right, length):
     assert common_prefix(left, right) == length
     assert common_prefix(right, left) == length
+
+
+def test_answers_and_prompts_take_turns_where_there_are_both():
+    writer, reader = Want(0, 1, writing=True), Want(1, 40, writing=False)
+    assert take_turns([writer, reader], read=False) == [writer]
+    assert take_turns([writer, reader], read=True) == [reader]
+    for read in (False, True):
+        assert take_turns([reader], read=read) == [reader]
+        assert take_turns([writer], read=read) == [writer]
+        assert take_turns([writer, Want(1, 0, writing=False)], read=read)[0] == writer

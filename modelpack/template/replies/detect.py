@@ -65,6 +65,9 @@ _CALLS: tuple[tuple[Calls, tuple[str, ...]], ...] = (
     (Calls.HERMES, ("<tool_call>",)),
     (Calls.LLAMA_3, ("<|python_tag|>",)),
 )
+_HARMONY = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>")
+_NAMING = ("tool", "python_tag", "function", "invoke", "args", "call_id", "action", "dsml")
+"""What is in the names of the control tokens that stand around calls and their parts."""
 _TOOLS = {"jinja": "tools", "go": ".Tools"}
 _GENERIC = ("name", "parameters"), ("name", "arguments")
 
@@ -101,6 +104,19 @@ def prefilled(prompt: str, form: Form) -> bool:
     if form.thinking is None or not form.prefills:
         return False
     return prompt.rstrip().endswith(form.thinking.opens)
+
+
+def reads(form: Form, name: str) -> bool:
+    """Tell whether the control token *name* is one that replies of *form* are read by.
+
+    Control tokens are no text. Those that stand around calls and thinking must come through.
+    """
+    if form.calls is Calls.HARMONY:
+        return name in _HARMONY
+    if form.thinking is not None and name in (*form.thinking.opens, *form.thinking.closes):
+        return True
+    word = name.lower()
+    return form.calls is not None and any(part in word for part in _NAMING)
 
 
 def _calls(source: str, kind: str) -> Calls | None:

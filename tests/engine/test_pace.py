@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import pytest
+
+from modelpack.engine.pace import LONGEST, Pace
+
+
+def steps(writing_s: float, token_s: float, count: int = 60, most: int = 256) -> list[float]:
+    """Return how long the steps take in which a prompt is read beside an answer."""
+    pace = Pace()
+    for _ in range(10):
+        pace.took(writing_s, writing=1, reading=0, beside=False)
+    took = []
+    for _ in range(count):
+        reading = pace.room(most)
+        assert 0 < reading <= most
+        took.append(writing_s + reading * token_s)
+        pace.took(took[-1], writing=1, reading=reading, beside=True)
+    return took
+
+
+@pytest.mark.parametrize("token_s", [0.0005, 0.002, 0.006])
+def test_a_pause_stays_in_proportion_and_is_used(token_s):
+    took = steps(0.020, token_s)
+    assert max(took[5:]) <= 1.02 * LONGEST * 0.020 + token_s
+    assert min(took[20:]) >= 0.9 * LONGEST * 0.020 - token_s
+
+
+def test_a_prompt_is_read_also_where_every_token_is_dear():
+    assert min(steps(0.020, 0.5)) > 0.020
+
+
+def test_no_more_is_read_than_there_is_room_for():
+    assert Pace().room(3) == 3
+    assert max(steps(0.020, 0.000_001, most=32)) <= 0.020 + 33 * 0.000_001
+
+
+def test_one_slow_step_changes_little():
+    pace = Pace()
+    for _ in range(30):
+        pace.took(0.02, writing=1, reading=0, beside=False)
+        pace.took(0.04, writing=1, reading=10, beside=True)
+    before = pace.room(256)
+    pace.took(5.0, writing=1, reading=10, beside=True)
+    assert pace.room(256) >= before * 0.7
+
+
+def test_nothing_is_known_of_reading_before_it_was_measured():
+    pace = Pace()
+    unknown = pace.room(256)
+    pace.took(0.02, writing=1, reading=0, beside=False)
+    assert pace.room(256) == unknown
+    pace.took(0.5, writing=0, reading=100, beside=False)
+    assert 0 < pace.room(256) < unknown
