@@ -1,6 +1,7 @@
 """`modelpack run`."""
 
 import json
+import struct
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -14,13 +15,31 @@ from modelpack.cli import _console
 from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli.show import field
+from modelpack.engine.base import Finished
 from modelpack.errors import InputError
 from modelpack.modelfile.parameters import ParameterValue, parse_parameter
 from modelpack.ops.context import Context
+from modelpack.ops.model import StoredModel
 from modelpack.ops.models import Description, describe
-from modelpack.ops.run import load_model, stored_model
+from modelpack.ops.run import load_model, purpose, stored_model
+from modelpack.runtime.embedded import require
 from modelpack.template.chat import ChatMessage
 
+_Format = Annotated[
+    str, typer.Option("--format", metavar="json|SCHEMA", help="What the answer must be.")
+]
+_Tools = Annotated[
+    str, typer.Option("--tools", metavar="FILE", help="JSON schemas of what it may call.")
+]
+_Think = Annotated[
+    str, typer.Option("--think", metavar="true|false|LEVEL", help="Whether it shall think.")
+]
+_Dimensions = Annotated[
+    int, typer.Option("--dimensions", min=0, help="Numbers of a vector; 0 for all.")
+]
+_Truncate = Annotated[
+    bool, typer.Option("--truncate/--no-truncate", help="Cut a text that is too long for a vector.")
+]
 _THINK: dict[str, bool | str] = {
     "true": True,
     "false": False,
@@ -42,28 +61,26 @@ def main(
         list[str] | None,
         typer.Option("--parameter", "-p", metavar="NAME=VALUE", help="Such as seed=1."),
     ] = None,
-    format: Annotated[
-        str,
-        typer.Option("--format", metavar="json|SCHEMA", help="What the answer must be."),
-    ] = "",
-    tools: Annotated[
-        str, typer.Option("--tools", metavar="FILE", help="JSON schemas of what it may call.")
-    ] = "",
-    think: Annotated[
-        str, typer.Option("--think", metavar="true|false|LEVEL", help="Whether it shall think.")
-    ] = "",
+    format: _Format = "",
+    tools: _Tools = "",
+    think: _Think = "",
     hide_thinking: Annotated[
         bool, typer.Option("--hidethinking", help="Do not show what it thinks.")
     ] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", help="Show durations and tokens per second.")
     ] = False,
+    dimensions: _Dimensions = 0,
+    truncate: _Truncate = True,
     insecure: Insecure = False,
     ca_file: CaFile = "",
     cert_file: CertFile = "",
     key_file: KeyFile = "",
 ) -> None:
-    """Run a model: answer a prompt, or talk to it."""
+    """Run a model: answer a prompt, or talk to it.
+
+    A model for embeddings prints the vector of the prompt, a JSON array.
+    """
     manner = chat.Manner(
         options=_parameters(parameter or []),
         tools=_tools(tools),
@@ -75,19 +92,47 @@ def main(
     with progress("auto") as report:
         stored = stored_model(context, model, report)
     text = _prompt(prompt or [])
+    if (made_for := purpose(stored)) != "text":
+        require("vectors", made_for, stored.name)
+        _print_vector(stored, manner, text, truncate=truncate, dimensions=dimensions)
+        return
     with load_model(stored, manner.options) as loaded:
         if text is None:
             manner = replace(manner, options={})  # the model was loaded with them
             session = chat.Session(system=system or None, verbose=verbose, manner=manner)
             _talk(context, loaded, describe(context, model), session)
             return
-        messages = [ChatMessage(role="system", content=system)] if system else []
-        messages.append(ChatMessage(role="user", content=text))
-        finished = chat.answer(loaded, messages, _write, manner).finished
+        finished = _ask(loaded, system, text, manner)
     if verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":
         raise typer.Exit(130)
+
+
+def _ask(loaded: chat.ChatModel, system: str, text: str, manner: chat.Manner) -> Finished:
+    messages = [ChatMessage(role="system", content=system)] if system else []
+    messages.append(ChatMessage(role="user", content=text))
+    return chat.answer(loaded, messages, _write, manner).finished
+
+
+def _print_vector(
+    stored: StoredModel, manner: chat.Manner, text: str | None, *, truncate: bool, dimensions: int
+) -> None:
+    if not text:
+        raise InputError(
+            f"the model {stored.name} is for embeddings and needs a text",
+            hint=f'modelpack run {stored.name} "A text"',
+        )
+    with load_model(stored, manner.options) as loaded:
+        vector = loaded.embed([text], truncate=truncate, dimensions=dimensions).vectors[0]
+    _write(f"[{','.join(map(_digits, vector))}]\n")
+
+
+def _digits(number: float) -> str:
+    """Write *number*, which has 32 bits, with as few digits as it takes."""
+    texts = (f"{number:.{digits}g}" for digits in (6, 7, 8))
+    exact = (text for text in texts if struct.pack("f", float(text)) == struct.pack("f", number))
+    return next(exact, f"{number:.9g}")
 
 
 def _talk(

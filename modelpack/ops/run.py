@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from modelpack.engine.purpose import Purpose, purpose_of_file
 from modelpack.formats.artifact import Role
 from modelpack.modelfile.parameters import ParameterValue
 from modelpack.ops.context import Context
@@ -18,6 +19,16 @@ def stored_model(context: Context, text: str, report: Report = silent) -> Stored
     """Return the model *text* from the store, fetching it where it is not there."""
     entry = ensure(context, text, report)
     return StoredModel(context.store, entry.reference, entry.manifest)
+
+
+def purpose(model: StoredModel) -> Purpose:
+    """Return what *model* is for: to write, to make vectors, or to compare texts.
+
+    Raises:
+        IntegrityError: a blob of it is missing.
+    """
+    files = model.files(Role.MODEL)
+    return purpose_of_file(files[0]) if files else "text"
 
 
 def load_model(

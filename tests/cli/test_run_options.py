@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from engine.bert import MEAN, RANK, TEXTS, compute, tokens_of, write_bert
 from engine.real import ANSWER, QUESTION, TINY, require
 
 pytestmark = pytest.mark.model
@@ -72,3 +73,50 @@ def test_files_that_hold_something_else_are_refused(cli, tmp_path):
 
 def test_a_model_that_does_not_think_says_so(cli, tiny):
     assert "does not think" in cli("run", "tiny", "--think", "true", "Hi").error(7)
+
+
+def vector(done) -> list[float]:
+    assert (done.code, done.out.count("\n")) == (0, 1)
+    return json.loads(done.out)
+
+
+@pytest.fixture
+def encoder(cli, tmp_path):
+    pytest.importorskip("llama_cpp")
+    path, weights = write_bert(tmp_path / "bert.gguf")
+    assert cli("build", "-f", "-", "-t", "bert", tmp_path, stdin=f"FROM {path}\n".encode())
+    return weights
+
+
+def test_a_model_for_embeddings_prints_a_vector(cli, encoder):
+    expected = compute(encoder, tokens_of(TEXTS[0]), MEAN)
+    said = cli("run", "bert", *TEXTS[0].split())
+    assert vector(said) == pytest.approx(list(expected), abs=2e-3)
+    assert all(len(number.strip("-0.")) <= 9 for number in said.out.strip("[]\n").split(","))
+    assert cli("run", "bert", stdin=TEXTS[0].encode()).out == said.out
+    assert sum(number**2 for number in vector(said)) == pytest.approx(1, abs=1e-5)
+
+
+def test_a_vector_can_be_cut(cli, encoder):
+    cut = vector(cli("run", "bert", "--dimensions", "4", TEXTS[0]))
+    assert len(cut) == 4
+    assert sum(number**2 for number in cut) == pytest.approx(1, abs=1e-5)
+    assert len(vector(cli("run", "bert", "--dimensions", "4000", TEXTS[0]))) == 32
+
+
+def test_a_text_that_is_too_long_is_cut_or_refused(cli, encoder):
+    long = "sky " * 100
+    assert cli("run", "bert", long).out == cli("run", "bert", "--truncate", "sky " * 62).out
+    assert "exceeds the context length" in cli("run", "bert", "--no-truncate", long).error(2)
+
+
+def test_a_model_for_embeddings_needs_a_text(cli, encoder):
+    assert "is for embeddings and needs a text" in cli("run", "bert").error(2)
+
+
+def test_a_model_that_compares_texts_says_so(cli, tmp_path):
+    pytest.importorskip("llama_cpp")
+    path, _ = write_bert(tmp_path / "rank.gguf", pooling=RANK)
+    assert cli("build", "-f", "-", "-t", "rank", tmp_path, stdin=f"FROM {path}\n".encode())
+    for words in (["a", "cat"], []):
+        assert "compares texts and makes no vectors" in cli("run", "rank", *words).error(7)

@@ -58,8 +58,7 @@ class Model:
         self._vectors: VectorModel | None = None
         self.engine: Engine | None = None
         if self._purpose != "text":
-            self._vectors = VectorModel(files.name, load_embedder(self._options))
-            self.n_ctx, self.load_s = self._vectors.n_ctx, self._vectors.load_s
+            self.n_ctx, self.load_s = self._maker().n_ctx, self._maker().load_s
             return
         self.engine = llamacpp.load(replace(self._options, slots=parallel))
         self.n_ctx, self.load_s = self.engine.n_ctx, self.engine.load_s
@@ -93,8 +92,10 @@ class Model:
 
     def _maker(self) -> VectorModel:
         if self._vectors is None:
-            assert self.engine is not None  # noqa: S101 - one of the two is always there
-            embedder = embedder_beside(self.engine, self._options)
+            if self.engine is None:
+                embedder = load_embedder(self._options)
+            else:
+                embedder = embedder_beside(self.engine, self._options)
             self._vectors = VectorModel(self._files.name, embedder)
         return self._vectors
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ from modelpack.engine.base import Delta, Finished, Statistics
 from modelpack.errors import EngineError, ModelPackError
 from modelpack.modelfile.model import Message
 from modelpack.modelfile.parameters import ParameterValue
+from modelpack.runtime.embedded import Part
 from modelpack.runtime.model import ModelFiles
 from modelpack.runtime.reply import Format, Reply
 from modelpack.template.chat import ChatMessage, Think, ToolCall
@@ -34,6 +37,45 @@ class Ask:
     think: Think = None
     format: Format = None
     options: Mapping[str, ParameterValue] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskVectors:
+    """A request for the vectors of texts; what it says is what `VectorModel.embed` takes."""
+
+    number: int = 0
+    texts: tuple[str, ...]
+    truncate: bool = True
+    dimensions: int | None = None
+    normalize: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskScores:
+    """A request for how well documents fit a query."""
+
+    number: int = 0
+    query: str
+    documents: tuple[str, ...]
+
+
+Wish: TypeAlias = Ask | AskVectors | AskScores
+Piece: TypeAlias = Reply | Part
+"""What a worker brings; `Finished` comes last."""
+
+
+def wish_to_json(wish: Wish) -> Json:
+    """Return *wish* as a JSON object."""
+    return ask_to_json(wish) if isinstance(wish, Ask) else asdict(wish)
+
+
+def wish_from_json(value: Json) -> Wish:
+    """Return what `wish_to_json` was given."""
+    if "texts" in value:
+        return AskVectors(**{**value, "texts": tuple(value["texts"])})
+    if "query" in value:
+        return AskScores(**{**value, "documents": tuple(value["documents"])})
+    return ask_from_json(value)
 
 
 def ask_to_json(ask: Ask) -> Json:
@@ -79,13 +121,22 @@ def reply_to_json(number: int, reply: Reply) -> list[object]:
     return [number, "end", {"reason": reply.reason, "statistics": asdict(reply.statistics)}]
 
 
+def part_to_json(number: int, part: Part) -> list[object]:
+    """Return *part* of what the request *number* wants as a JSON array.
+
+    Its numbers have 32 bits and go as such, which is a quarter of their digits and much faster.
+    """
+    rows = [base64.b64encode(array("f", row).tobytes()).decode() for row in part.rows]
+    return [number, "part", [part.numbers, rows, part.tokens]]
+
+
 def error_to_json(number: int, error: ModelPackError) -> list[object]:
     """Return the failure of the request *number* as a JSON array."""
     said = {"kind": type(error).__name__, "text": str(error), "hint": error.hint}
     return [number, "error", said]
 
 
-def reply_from_json(kind: str, value: Any) -> Reply | ModelPackError:  # noqa: ANN401 - JSON
+def reply_from_json(kind: str, value: Any) -> Piece | ModelPackError:  # noqa: ANN401 - JSON
     """Return what was made JSON of."""
     if kind == "text":
         return Delta(value)
@@ -93,6 +144,9 @@ def reply_from_json(kind: str, value: Any) -> Reply | ModelPackError:  # noqa: A
         return Thinking(value)
     if kind == "call":
         return ToolCall(**value)
+    if kind == "part":
+        numbers, rows, tokens = value
+        return Part(numbers, [array("f", base64.b64decode(row)).tolist() for row in rows], tokens)
     if kind == "end":
         return Finished(value["reason"], Statistics(**value["statistics"]))
     return error_from_json(value)
@@ -107,6 +161,6 @@ def error_from_json(value: Json) -> ModelPackError:
     return EngineError(value["text"], hint=value["hint"])
 
 
-def replies_from_json(frame: Sequence[Any]) -> list[tuple[int, Reply | ModelPackError]]:
+def replies_from_json(frame: Sequence[Any]) -> list[tuple[int, Piece | ModelPackError]]:
     """Return what one step of the engine has brought, with the numbers of the requests."""
     return [(number, reply_from_json(kind, value)) for number, kind, value in frame]

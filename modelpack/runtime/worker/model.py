@@ -1,4 +1,4 @@
-"""A model that answers conversations from a worker, and starts another one where that must be."""
+"""A model that answers out of a worker, and starts another one where that must be."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Self
 
 from modelpack.engine.base import Finished
-from modelpack.errors import EngineError
+from modelpack.engine.purpose import Purpose, purpose_of_file
+from modelpack.errors import EngineError, StoppedError
+from modelpack.runtime.embedded import Embedded, Part, collect, require
 from modelpack.runtime.options import load_options_from
-from modelpack.runtime.worker.messages import Ask
+from modelpack.runtime.worker.messages import Ask, AskScores, AskVectors, Piece, Wish
 from modelpack.runtime.worker.process import Worker
 from modelpack.template.chat import ChatMessage
 
@@ -44,6 +46,8 @@ class WorkerModel:
         self, files: ModelFiles, overrides: Parameters = _NOTHING, *, parallel: int = 1
     ) -> None:
         self._files = files
+        self.purpose: Purpose = purpose_of_file(files.weights[0]) if files.weights else "text"
+        """What the model is for; what it cannot do is refused before it is asked."""
         self._parallel = parallel
         self._lock = threading.Lock()
         self._parameters = {**files.parameters, **overrides}
@@ -98,6 +102,38 @@ class WorkerModel:
             return
         yield from self._answer(Ask(raw=prompt, options=options), cancel)
 
+    def embed(
+        self,
+        texts: Sequence[str],
+        *,
+        truncate: bool = True,
+        dimensions: int | None = None,
+        normalize: bool = True,
+        options: Parameters = _NOTHING,
+        cancel: Flag | None = None,
+    ) -> Embedded:
+        """Return vectors of *texts*; see `VectorModel.embed`. Setting *cancel* is a `StoppedError`.
+
+        A model that writes does so too. Its first vectors cost the memory of one more context.
+        """
+        wish = AskVectors(
+            texts=tuple(texts), truncate=truncate, dimensions=dimensions, normalize=normalize
+        )
+        return collect(self._parts("vectors", wish, options, cancel), len(texts))
+
+    def rerank(
+        self,
+        query: str,
+        documents: Sequence[str],
+        *,
+        options: Parameters = _NOTHING,
+        cancel: Flag | None = None,
+    ) -> list[float]:
+        """Return how well *documents* fit the *query*; see `VectorModel.rerank`, and `embed`."""
+        wish = AskScores(query=query, documents=tuple(documents))
+        found = collect(self._parts("ranks", wish, options, cancel), len(documents))
+        return [row[0] for row in found.vectors]
+
     def close(self) -> None:
         """End the worker; a second time does nothing."""
         with self._lock:
@@ -116,11 +152,27 @@ class WorkerModel:
         self.close()
 
     def _answer(self, ask: Ask, cancel: Flag | None) -> Iterator[Reply]:
-        parameters = {**self._parameters, **ask.options}
+        for piece in self._asked("text", ask, ask.options, cancel):
+            if not isinstance(piece, Part):
+                yield self._with_load(piece) if isinstance(piece, Finished) else piece
+
+    def _parts(
+        self, purpose: Purpose, wish: Wish, options: Parameters, cancel: Flag | None
+    ) -> Iterator[Part]:
+        for piece in self._asked(purpose, wish, options, cancel):
+            if isinstance(piece, Part):
+                yield piece
+            elif isinstance(piece, Finished) and piece.reason == "cancelled":
+                raise StoppedError("the vectors were given up")
+
+    def _asked(
+        self, purpose: Purpose, wish: Wish, options: Parameters, cancel: Flag | None
+    ) -> Iterator[Piece]:
+        require(purpose, self.purpose, self.name)
+        parameters = {**self._parameters, **options}
         worker = self._ready(load_options_from(self._files, parameters), parameters)
-        with closing(worker.ask(ask, cancel)) as replies:  # type: ignore[type-var]
-            for reply in replies:
-                yield self._with_load(reply) if isinstance(reply, Finished) else reply
+        with closing(worker.ask(wish, cancel)) as pieces:  # type: ignore[type-var]
+            yield from pieces
 
     def _with_load(self, finished: Finished) -> Finished:
         """Count loading with the first answer after it."""

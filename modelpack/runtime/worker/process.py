@@ -21,11 +21,12 @@ from modelpack.engine.base import Finished
 from modelpack.errors import EngineError, MissingExtraError, ModelPackError
 from modelpack.runtime.worker.frames import Frames
 from modelpack.runtime.worker.messages import (
-    Ask,
-    ask_to_json,
+    Piece,
+    Wish,
     error_from_json,
     files_to_json,
     replies_from_json,
+    wish_to_json,
 )
 
 if TYPE_CHECKING:
@@ -34,9 +35,8 @@ if TYPE_CHECKING:
     from modelpack.engine.base import Flag
     from modelpack.runtime.model import ModelFiles
     from modelpack.runtime.prompts import Parameters
-    from modelpack.runtime.reply import Reply
 
-    Mailbox = queue.SimpleQueue[Reply | ModelPackError]
+    Mailbox = queue.SimpleQueue[Piece | ModelPackError]
 
 _NEEDED = ("llama_cpp", "numpy", "jinja2", "gotpl")
 _CHILD = "modelpack.runtime.worker.child"
@@ -81,7 +81,7 @@ class Worker:
             self.close()
             raise
         self.n_ctx = int(ready["n_ctx"])
-        """Tokens of context of one conversation."""
+        """Tokens of context of one conversation, or of the longest text."""
         self.load_s = float(ready["load_s"])
         """How long loading took, without starting the process."""
         ours.settimeout(1.0)
@@ -98,7 +98,7 @@ class Worker:
         """Whether it can be asked."""
         return self._cause is None and self._process.poll() is None
 
-    def ask(self, ask: Ask, cancel: Flag | None = None) -> Iterator[Reply]:
+    def ask(self, ask: Wish, cancel: Flag | None = None) -> Iterator[Piece]:
         """Yield the answer to *ask*, whose number is chosen here; `Finished` comes last.
 
         Closing the iterator early, or setting *cancel*, ends the answer at the next step.
@@ -165,7 +165,7 @@ class Worker:
             raise error_from_json(said[0][2])
         raise self._post_mortem()
 
-    def _send(self, ask: Ask) -> tuple[int, Mailbox]:
+    def _send(self, ask: Wish) -> tuple[int, Mailbox]:
         box: Mailbox = queue.SimpleQueue()
         with self._lock:
             if self._cause is not None:
@@ -176,7 +176,7 @@ class Worker:
                 self._heard_at = time.monotonic()
             self._boxes[number] = box
         try:
-            self._frames.send(ask_to_json(replace(ask, number=number)))
+            self._frames.send(wish_to_json(replace(ask, number=number)))
         except OSError:
             pass  # the reader learns why
         except BaseException:
