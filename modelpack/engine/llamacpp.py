@@ -15,6 +15,7 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Self
 
+from modelpack.engine.attention import is_flash, rows_of
 from modelpack.engine.base import CONTEXT, Adapter, LoadOptions
 from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
 from modelpack.engine.constraint import Constraints
@@ -111,16 +112,21 @@ class Engine:
                 hint="it is for embeddings or for translation",
             )
 
+    def _is_on_gpu(self, options: LoadOptions) -> bool:
+        return bool(self._library.llama_supports_gpu_offload()) and options.n_gpu_layers != 0
+
     def _make_context(self, options: LoadOptions) -> Handle:
         library = self._library
         total = options.pool or self.n_ctx * options.slots
         params = library.llama_context_default_params()
         params.n_ctx = total
         params.n_batch = min(max(options.n_batch, options.slots), total)
-        params.n_ubatch = min(options.n_ubatch, params.n_batch)
+        flash = is_flash(self.n_ctx, on_gpu=self._is_on_gpu(options))
+        params.n_ubatch = min(rows_of(options.n_ubatch, flash=flash), params.n_batch)
         params.n_seq_max = options.slots
         params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
-        params.flash_attn_type = library.LLAMA_FLASH_ATTN_TYPE_AUTO
+        kind = "AUTO" if flash else "DISABLED"
+        params.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{kind}")
         params.swa_full = False
         params.kv_unified = options.pool > 0
         params.no_perf = True
@@ -136,12 +142,11 @@ class Engine:
     def _make_loop(self, options: LoadOptions) -> Loop:
         library = self._library
         rows = int(library.llama_n_batch(self._context))
-        on_gpu = bool(library.llama_supports_gpu_offload()) and options.n_gpu_layers != 0
         bounds = Bounds(
             n_ctx=self.n_ctx,
             n_batch=rows,
             slots=options.slots,
-            prompt_chunk=PROMPT_CHUNK if on_gpu else PROMPT_CHUNK_CPU,
+            prompt_chunk=PROMPT_CHUNK if self._is_on_gpu(options) else PROMPT_CHUNK_CPU,
             apart=not options.pool,
         )
         self._decoder = LlamaDecoder(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelpack.engine.attention import is_flash, rows_of
 from modelpack.engine.base import CONTEXT
 from modelpack.errors import EngineError
 from modelpack.gguf.reader import read_header
@@ -30,21 +31,25 @@ def plan(
         GgufError: a file is not GGUF.
         NotFoundError: a file is not there.
     """
-    needs = needs_of(files, options)
+    on_gpu = system.can_offload and bool(system.devices) and options.n_gpu_layers != 0
+    needs = needs_of(files, options, on_gpu=on_gpu)
     return place(needs, system, num_gpu=options.n_gpu_layers, margin=margin)
 
 
-def needs_of(files: ModelFiles, options: LoadOptions) -> Needs:
+def needs_of(files: ModelFiles, options: LoadOptions, *, on_gpu: bool = False) -> Needs:
     """Return what the model *files* needs when it is loaded with *options*. Raises as `plan`."""
     headers = [read_header(path) for path in options.weights]
     if not headers:
         raise EngineError(f"the model {files.name!r} has no weights")
     trained = read_shape(headers[:1]).context
+    n_ctx = _context(options.n_ctx, trained)
+    flash = is_flash(n_ctx, on_gpu=on_gpu)
     demand = Demand(
-        n_ctx=_context(options.n_ctx, trained),
+        n_ctx=n_ctx,
         slots=options.slots,
         n_batch=options.n_batch,
-        n_ubatch=options.n_ubatch,
+        n_ubatch=rows_of(options.n_ubatch, flash=flash),
+        flash_attention=flash,
         pool=options.pool,
     )
     return estimate(
