@@ -2,7 +2,8 @@
 
 All sides run the same model with the same context, threads, prompts and sampling, each in a process
 of its own that is kept, and take turns; medians count. The C loop (`native/loop.c`) calls the same
-shared library as ours. llama-server comes from the wheel of xllamacpp, over HTTP on the loopback
+shared library as ours, with the same way of attention, and once more with llama.cpp's own choice.
+llama-server comes from the wheel of xllamacpp, over HTTP on the loopback
 interface. The other scenarios compare our engine with itself.
 
 Usage: python benchmarks/engine.py [--only NAME[,NAME...]] [--list] [--model tiny,random]
@@ -32,7 +33,7 @@ from modelpack.engine.cores import count_cores
 
 HERE = Path(__file__).parent
 TINY = HERE.parent / "Modelfile.examples" / "tiny" / "tiny.gguf"
-C, OURS, SERVER, LLAMA = "C loop", "ours", "llama-server", "Llama"
+C, FLASH, OURS, SERVER, LLAMA = "C loop", "C loop, flash", "ours", "llama-server", "Llama"
 
 Told = dict[str, Any]
 
@@ -52,8 +53,9 @@ class Setting:
         """Return the program of *side* for *shape*: streams, prompt, tokens and context."""
         streams, *rest = shape
         words = [str(self.model), str(self.threads), str(streams), *map(str, rest)]
-        if side == C:
-            return [str(self.loop), *words] if self.loop else None
+        if side in (C, FLASH):
+            more = ["flash"] if side == FLASH else []
+            return [str(self.loop), *words, *more] if self.loop else None
         if side == LLAMA and streams > 1:
             return None
         if side == SERVER and importlib.util.find_spec("xllamacpp") is None:
@@ -107,7 +109,7 @@ def sides(
         for name in names:
             command = setting.command(name, shape)
             if command is not None:
-                found[name] = Side(command, has_greeting=name != C)
+                found[name] = Side(command, has_greeting=name not in (C, FLASH))
                 running.callback(found[name].close)
         yield found
 
@@ -116,7 +118,7 @@ def writing(setting: Setting, title: str, shape: Sequence[int]) -> Told:
     """Write with all sides; print tokens a second, and each quarter's time for a token."""
     streams, _, tokens, _ = shape
     runs: dict[str, list[Told]] = {}
-    with sides(setting, (C, OURS, SERVER, LLAMA), shape) as there:
+    with sides(setting, (C, FLASH, OURS, SERVER, LLAMA), shape) as there:
         for number in range(setting.rounds + 1):
             for name, side in there.items():
                 told = side.go()

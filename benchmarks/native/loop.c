@@ -1,6 +1,6 @@
 // The least that any program must do to write with llama.cpp: decode, sample, decode.
 //
-// Usage: loop MODEL THREADS STREAMS PROMPT TOKENS CTX
+// Usage: loop MODEL THREADS STREAMS PROMPT TOKENS CTX [flash]
 // For each line on standard input it answers STREAMS prompts of PROMPT tokens with TOKENS tokens each, and
 // prints the seconds for the prompts, and for each of four quarters of the rest.
 
@@ -37,7 +37,7 @@ static void decode(struct llama_context * context, struct llama_batch batch) {
 }
 
 int main(int count, char ** words) {
-    if (count != 7) return 2;
+    if (count != 7 && count != 8) return 2;
     int threads = atoi(words[2]), streams = atoi(words[3]), prompt = atoi(words[4]);
     int tokens = atoi(words[5]), size = atoi(words[6]);
     llama_log_set(quiet, NULL);
@@ -51,6 +51,7 @@ int main(int count, char ** words) {
     params.n_batch = 2048;
     params.n_seq_max = (uint32_t) streams;
     params.n_threads = params.n_threads_batch = threads;
+    params.flash_attn_type = count == 8 ? LLAMA_FLASH_ATTN_TYPE_AUTO : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.no_perf = true;
     struct llama_context * context = llama_init_from_model(model, params);
     if (!context) return 1;
