@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from engine.real import ANSWER, QUESTION, RAMBLE, TINY, require
+from engine.real import ANSWER, QUESTION, RAMBLE, TINY, require, with_context
 from support.soak import Soak
 
 from modelpack import limits
@@ -31,7 +31,8 @@ pytestmark = pytest.mark.model
 LIGHT = {"num_thread": 1}
 GREEDY = {"temperature": 0.0, "num_predict": 40}
 ENDLESS = {"temperature": 0.0, "num_predict": 100_000, "num_ctx": 1024}
-TESTS = Path(__file__).parents[1]
+SOAK_S = float(os.environ.get("MODELPACK_SOAK_S", "8"))
+"""How long clients come and go."""
 WEATHER = {
     "type": "function",
     "function": {
@@ -147,6 +148,17 @@ def test_what_cannot_be_loaded_says_the_same_as_in_this_process(changes, error):
     with pytest.raises(type(here.value), match=error) as there:
         WorkerModel(files(**changes))
     assert (str(there.value), there.value.hint) == (str(here.value), here.value.hint)
+
+
+def test_a_model_that_cannot_fit_is_refused_with_the_numbers(tmp_path):
+    huge = with_context(require(TINY), tmp_path / "huge.gguf", 2_000_000_000)
+    with pytest.raises(EngineError, match=r"needs .* there is") as raised:
+        Worker(files(weights=(huge,)), {"num_ctx": 1_900_000_000})
+    assert "num_ctx" in raised.value.hint
+
+
+def test_it_says_what_computes(worker):
+    assert worker.processor in ("100% CPU", "100% GPU", "")
 
 
 def test_a_request_that_is_wrong_is_refused_alone(worker):
@@ -278,10 +290,9 @@ def test_nothing_of_the_folder_one_is_in_is_imported(tmp_path, monkeypatch):
 
 
 def test_clients_come_and_go_while_the_worker_is_killed():
-    seconds = float(os.environ.get("MODELPACK_SOAK_S", "8"))
-    soak = Soak(require(TINY), QUESTION, ANSWER, kill_every_s=min(5.0, seconds / 8))
+    soak = Soak(require(TINY), QUESTION, ANSWER, kill_every_s=min(5.0, SOAK_S / 8))
     threads, files_open = threading.active_count(), count_files()
-    tally = soak.run(seconds)
+    tally = soak.run(SOAK_S)
     print(tally)
     known = {"answered", "cancelled", "length", "left", "killed", "worker killed"}
     assert set(tally.ends) <= known

@@ -19,9 +19,11 @@ from typing import TYPE_CHECKING, Any
 from modelpack.engine import llamacpp
 from modelpack.engine.embedding import embedder_beside, load_embedder
 from modelpack.engine.purpose import purpose_of_file
-from modelpack.errors import ModelPackError
+from modelpack.errors import InputError, ModelPackError, NotFoundError
 from modelpack.runtime.embedded import require
 from modelpack.runtime.options import load_options_from
+from modelpack.runtime.placement.devices import read_system
+from modelpack.runtime.placement.plan import plan
 from modelpack.runtime.prompts import Parameters, Prompts, now
 from modelpack.runtime.vectors import VectorModel
 from modelpack.runtime.worker.frames import Frames
@@ -36,6 +38,7 @@ from modelpack.runtime.worker.messages import (
 from modelpack.runtime.worker.steps import Steps, Work
 
 if TYPE_CHECKING:
+    from modelpack.engine.base import LoadOptions
     from modelpack.engine.llamacpp import Engine
     from modelpack.runtime.model import ModelFiles
 
@@ -57,10 +60,13 @@ class Model:
         self._purpose = purpose_of_file(files.weights[0]) if files.weights else "text"
         self._vectors: VectorModel | None = None
         self.engine: Engine | None = None
+        self.processor = ""
+        """What computes, as Ollama says it; empty where that is not known."""
         if self._purpose != "text":
             self.n_ctx, self.load_s = self._maker().n_ctx, self._maker().load_s
             return
-        self.engine = llamacpp.load(replace(self._options, slots=parallel))
+        options, self.processor = _placed(files, replace(self._options, slots=parallel))
+        self.engine = llamacpp.load(options)
         self.n_ctx, self.load_s = self.engine.n_ctx, self.engine.load_s
         self._prompts = Prompts(files, self.engine, now)
 
@@ -118,6 +124,25 @@ def serve(model: Model, frames: Frames, steps: Steps) -> None:
             steps.begin(wish.number, work)
 
 
+def _placed(files: ModelFiles, options: LoadOptions) -> tuple[LoadOptions, str]:
+    """Return *options* with as many layers on GPUs as fit, and what computes.
+
+    Where llama.cpp uses devices whose memory nobody tells us, it is left to it.
+
+    Raises:
+        EngineError: there is not enough memory.
+    """
+    can_offload = bool(llamacpp.library().llama_supports_gpu_offload())
+    system = read_system(can_offload=can_offload)
+    if can_offload and not system.devices:
+        return options, ""
+    try:
+        placement = plan(files, options, system)
+    except (NotFoundError, InputError):  # loading says what is wrong with a file
+        return options, ""
+    return replace(options, n_gpu_layers=placement.n_gpu_layers), placement.processor
+
+
 def main(descriptor: int) -> None:
     """Work for whoever holds the other end of the socket *descriptor*."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which says what to end
@@ -131,7 +156,8 @@ def main(descriptor: int) -> None:
         return
     sys.setswitchinterval(_SWITCH_S)
     threading.excepthook = _die
-    frames.send({"n_ctx": model.n_ctx, "load_s": model.load_s})
+    ready = {"n_ctx": model.n_ctx, "load_s": model.load_s, "processor": model.processor}
+    frames.send(ready)
     steps = Steps(model.engine.loop if model.engine is not None else None, frames)
     threading.Thread(target=_run, args=(steps,), name="engine", daemon=True).start()
     serve(model, frames, steps)

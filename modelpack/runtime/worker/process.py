@@ -80,6 +80,8 @@ class Worker:
         except BaseException:
             self.close()
             raise
+        self.processor = str(ready["processor"])
+        """What computes, as Ollama says it (`100% CPU`); empty where that is not known."""
         self.n_ctx = int(ready["n_ctx"])
         """Tokens of context of one conversation, or of the longest text."""
         self.load_s = float(ready["load_s"])
