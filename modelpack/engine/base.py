@@ -28,8 +28,20 @@ Outcome: TypeAlias = Literal["done", "full", "aborted"]
 
 CONTEXT = 4096
 """Tokens of context where nothing is said, if the model was trained for as many."""
+_LEAST_CONTEXT = 4
 BATCH = 2048
 """Tokens that one step may have where nothing is said."""
+
+
+def context_size(wanted: int, trained: int) -> int:
+    """Return the tokens of context of one slot, with *wanted* 0 where nothing is said.
+
+    *trained* is what the model was trained for, 0 where that is not known.
+    """
+    if not wanted:
+        return min(trained, CONTEXT) or CONTEXT
+    wanted = max(wanted, _LEAST_CONTEXT)
+    return min(wanted, trained) if trained > 0 else wanted
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,20 +6,20 @@ The numbers of a text's vector (of length 1) are the same alone and in a batch, 
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import time
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Self, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine import llamacpp
+from modelpack.engine.closing import Closing
 from modelpack.engine.packing import pack
 from modelpack.engine.pooled import ROOM, PooledContext
 from modelpack.engine.vocabulary import LlamaVocabulary
 from modelpack.errors import EngineError, InputError
 
 if TYPE_CHECKING:
-    from types import ModuleType, TracebackType
+    from types import ModuleType
 
     from modelpack.engine.base import LoadOptions
     from modelpack.engine.vocabulary import Handle
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Rows: TypeAlias = list[list[float]]
 
 
-class Embedder:
+class Embedder(Closing):
     """A model that makes vectors. Build one with `load_embedder`; one thread computes with it."""
 
     def __init__(
@@ -67,7 +67,7 @@ class Embedder:
         Raises:
             InputError: there is no room but for what begins and ends a text.
         """
-        tokens = self._between(text)
+        tokens = self.vocabulary.tokenize(text, special=False, between=True)
         if not truncate or len(tokens) <= self.n_ctx:
             return tokens
         bare = self.vocabulary.tokenize(text, special=False)
@@ -136,38 +136,12 @@ class Embedder:
         if model is not None:
             self._library.llama_model_free(model)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _added(self, name: str) -> list[int]:
         """Return the token called *name*, if the model's texts have it at an end."""
         library = self._library
         token = int(getattr(library, f"llama_vocab_{name}")(self._handle))
         wanted = getattr(library, f"llama_vocab_get_add_{name}")(self._handle)
         return [token] if wanted and token >= 0 else []
-
-    def _between(self, text: str) -> list[int]:
-        data = text.encode("utf-8", "replace")
-        room = len(data) + 16
-        for _ in range(2):
-            tokens = (ctypes.c_int32 * room)()
-            count = int(
-                self._library.llama_tokenize(
-                    self._handle, data, len(data), tokens, room, True, False
-                )
-            )
-            if count >= 0:
-                return tokens[:count]
-            room = -count
-        raise EngineError(f"cannot turn a text of {len(data):,} bytes into tokens")
 
     def _check(self, number: int, length: int) -> None:
         if not length:
@@ -218,4 +192,4 @@ def embedder_beside(engine: llamacpp.Engine, options: LoadOptions) -> Embedder:
     Raises:
         EngineError: there is no memory for it.
     """
-    return Embedder(llamacpp.library(), options, model=engine._model)
+    return Embedder(llamacpp.library(), options, model=engine.model)

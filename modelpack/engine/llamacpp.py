@@ -9,34 +9,29 @@ The library is imported when the first model is loaded; it costs a third of a se
 
 from __future__ import annotations
 
-import ctypes
-import os
 import time
 from functools import cache
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from modelpack.engine.attention import is_flash, rows_of
-from modelpack.engine.base import CONTEXT, Adapter, LoadOptions
+from modelpack.engine.base import LoadOptions, context_size
 from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
+from modelpack.engine.closing import Closing
 from modelpack.engine.constraint import Constraints
 from modelpack.engine.cores import count_cores
 from modelpack.engine.decoder import LlamaDecoder
-from modelpack.engine.loading import ErrorLines, Progress, read_weights
+from modelpack.engine.loading import ErrorLines, Progress, apply_adapters, metadata_of, read_weights
 from modelpack.engine.loop import Bounds, Loop
 from modelpack.engine.vocabulary import Handle, LlamaVocabulary
 from modelpack.errors import EngineError, MissingExtraError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import ModuleType, TracebackType
+    from types import ModuleType
 
 _ERRORS = ErrorLines()
-_LEAST_CONTEXT = 4
-_VALUE = 4096
-"""Bytes of a metadata value that are read at first."""
 
 
-class Engine:
+class Engine(Closing):
     """A loaded model: its loop, vocabulary and metadata. Build one with `load`."""
 
     def __init__(
@@ -47,14 +42,13 @@ class Engine:
         self._model: Handle | None = load_model(library, options, progress)
         self._context: Handle | None = None
         self._decoder: LlamaDecoder | None = None
-        self._adapters: list[Handle] = []
         try:
             self._check_kind()
-            self.n_ctx = _context_size(options.n_ctx, self.n_ctx_train)
+            self.n_ctx = context_size(options.n_ctx, self.n_ctx_train)
             if options.pool:
                 self.n_ctx = min(self.n_ctx, options.pool)
             self._context = self._make_context(options)
-            self._apply(options.adapters)
+            adapt(library, self._model, self._context, options)
             self.vocabulary = LlamaVocabulary(library, library.llama_model_get_vocab(self._model))
             self.constraints = Constraints(library, self.vocabulary)
             self.loop = self._make_loop(options)
@@ -68,17 +62,14 @@ class Engine:
         """Tokens of context that the model was trained for."""
         return int(self._library.llama_model_n_ctx_train(self._model))
 
+    @property
+    def model(self) -> Handle | None:
+        """The weights, for another context beside this one; None when they are freed."""
+        return self._model
+
     def metadata(self, key: str) -> str:
         """Return the text of *key* in the GGUF's metadata, or nothing; arrays are not given."""
-        name = key.encode()
-        room = _VALUE
-        for _ in range(2):
-            buffer = ctypes.create_string_buffer(room)
-            size = int(self._library.llama_model_meta_val_str(self._model, name, buffer, room))
-            if size < room:
-                return buffer.raw[: max(0, size)].decode("utf-8", "replace")
-            room = size + 1
-        return ""
+        return metadata_of(self._library, self._model, key)
 
     def close(self) -> None:
         """Free the model and its memory; a second time does nothing."""
@@ -90,17 +81,6 @@ class Engine:
             self._library.llama_free(context)
         if model is not None:  # adapters go with their model
             self._library.llama_model_free(model)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _check_kind(self) -> None:
         """Refuse what llama.cpp would abort the process over: models that write no text."""
@@ -154,25 +134,6 @@ class Engine:
         )
         return Loop(self._decoder, self.vocabulary, bounds)
 
-    def _apply(self, adapters: Sequence[Adapter]) -> None:
-        if not adapters:
-            return
-        library = self._library
-        for adapter in adapters:
-            _ERRORS.clear()
-            made = library.llama_adapter_lora_init(self._model, os.fsencode(adapter.path))
-            if not made:  # a null pointer object, not None
-                raise EngineError(
-                    f"cannot load the adapter {adapter.path.name!r}: {_ERRORS.cause}",
-                    hint="was it trained for this very model?",
-                )
-            self._adapters.append(made)
-        count = len(adapters)
-        handles = (library.llama_adapter_lora_p_ctypes * count)(*self._adapters)
-        scales = (ctypes.c_float * count)(*(adapter.scale for adapter in adapters))
-        if library.llama_set_adapters_lora(self._context, handles, count, scales):
-            raise EngineError(f"cannot apply {count} adapters")
-
 
 def load(options: LoadOptions, progress: Progress | None = None) -> Engine:
     """Load a model, telling *progress* how far it is, from 0 to 1; False from it gives up.
@@ -209,8 +170,6 @@ def load_model(
     return read_weights(library, options, _ERRORS, progress)
 
 
-def _context_size(wanted: int, trained: int) -> int:
-    if not wanted:
-        return min(trained, CONTEXT) or CONTEXT
-    wanted = max(wanted, _LEAST_CONTEXT)
-    return min(wanted, trained) if trained > 0 else wanted
+def adapt(library: ModuleType, model: Handle, context: Handle, options: LoadOptions) -> None:
+    """Let *context* compute with the adapters of *options*; raises as `load`."""
+    apply_adapters(library, model, context, options.adapters, _ERRORS)

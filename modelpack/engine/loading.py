@@ -9,7 +9,7 @@ import ctypes
 import os
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.errors import EngineError, StoppedError
@@ -17,13 +17,15 @@ from modelpack.errors import EngineError, StoppedError
 if TYPE_CHECKING:
     from types import ModuleType
 
-    from modelpack.engine.base import LoadOptions
+    from modelpack.engine.base import Adapter, LoadOptions
     from modelpack.engine.vocabulary import Handle
 
 Progress: TypeAlias = Callable[[float], "bool | None"]
 """Is told how much of a model is loaded, from 0 to 1; False gives up."""
 
 _ERROR = 4
+_VALUE = 4096
+"""Bytes of a metadata value that are read at first."""
 _WHERE = re.compile(r"(?:\w*_\w*: )+(?:error loading model: )?")
 """The functions that a complaint begins with."""
 
@@ -72,6 +74,50 @@ class _Watch:
         except BaseException as error:  # noqa: BLE001 - nothing may be raised into C
             self.gave_up, self.error = True, error
         return not self.gave_up
+
+
+def metadata_of(library: ModuleType, model: Handle, key: str) -> str:
+    """Return the text of *key* in the GGUF's metadata, or nothing; arrays are not given."""
+    name = key.encode()
+    room = _VALUE
+    for _ in range(2):
+        buffer = ctypes.create_string_buffer(room)
+        size = int(library.llama_model_meta_val_str(model, name, buffer, room))
+        if size < room:
+            return buffer.raw[: max(0, size)].decode("utf-8", "replace")
+        room = size + 1
+    return ""
+
+
+def apply_adapters(
+    library: ModuleType,
+    model: Handle,
+    context: Handle,
+    adapters: Sequence[Adapter],
+    errors: ErrorLines,
+) -> None:
+    """Let *context* compute with *adapters*, which go with their *model*.
+
+    Raises:
+        EngineError: one cannot be loaded, or is for another model.
+    """
+    if not adapters:
+        return
+    handles: list[Handle] = []
+    for adapter in adapters:
+        errors.clear()
+        made = library.llama_adapter_lora_init(model, os.fsencode(adapter.path))
+        if not made:  # a null pointer object, not None
+            raise EngineError(
+                f"cannot load the adapter {adapter.path.name!r}: {errors.cause}",
+                hint="was it trained for this very model?",
+            )
+        handles.append(made)
+    count = len(adapters)
+    array = (library.llama_adapter_lora_p_ctypes * count)(*handles)
+    scales = (ctypes.c_float * count)(*(adapter.scale for adapter in adapters))
+    if library.llama_set_adapters_lora(context, array, count, scales):
+        raise EngineError(f"cannot apply {count} adapters")
 
 
 def read_weights(

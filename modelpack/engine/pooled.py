@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import ctypes
 import importlib
-import os
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
+from modelpack.engine import llamacpp
 from modelpack.engine.base import CONTEXT, Chunk
 from modelpack.engine.cores import count_cores
 from modelpack.engine.decoder import Batch
+from modelpack.engine.loading import metadata_of
 from modelpack.engine.purpose import LAST_RANKS, RANK, pooling_of
 from modelpack.errors import EngineError
 
@@ -43,8 +45,6 @@ _EXACT = 1024
 """Tokens up to which encoders compare each with each in single precision, at 4 bytes a head."""
 _LEAST = 8
 """Tokens of the smallest context."""
-_VALUE = 64
-"""Bytes of a metadata value; those looked at are short."""
 
 
 class PooledContext:
@@ -67,19 +67,21 @@ class PooledContext:
         alone = any(getattr(library, name)(model) for name in stateful)
         self.most = 1 if alone else TOGETHER
         """Texts of one step."""
-        kind, causal = pooling_of(self._metadata)
+        kind, causal = pooling_of(partial(metadata_of, library, model))
         self.pooling = _POOLINGS[kind]
         """How texts become vectors: what the model says, else `last` (`mean` for encoders)."""
         outputs = "llama_model_n_cls_out" if self.pooling == "rank" else "llama_model_n_embd_out"
         self.width = int(getattr(library, outputs)(model))
         """Numbers of a vector, or scores of a pair."""
-        ranks_last = kind == RANK and self._metadata("general.architecture") in LAST_RANKS
+        ranks_last = (
+            kind == RANK and metadata_of(library, model, "general.architecture") in LAST_RANKS
+        )
         self._in_two = ranks_last or (causal and self.pooling == "last")
         self._rows = max(self.n_ctx, ROOM)
         self._batch = Batch(library, self._rows)
         self._context = self._make(options, kind, causal=causal)
         try:
-            self._apply(options)
+            llamacpp.adapt(library, model, self._context, options)
         except BaseException:
             self.close()
             raise
@@ -129,11 +131,6 @@ class PooledContext:
             raise EngineError("a model for translation makes no vectors")
         return library.llama_encode
 
-    def _metadata(self, key: str) -> str:
-        buffer = ctypes.create_string_buffer(_VALUE)
-        size = self._library.llama_model_meta_val_str(self._model, key.encode(), buffer, _VALUE)
-        return buffer.value.decode("utf-8", "replace") if size >= 0 else ""
-
     def _make(self, options: LoadOptions, pooling: int, *, causal: bool) -> Handle:
         library = self._library
         params = library.llama_context_default_params()
@@ -156,21 +153,6 @@ class PooledContext:
                 hint="lower the parameter num_ctx",
             )
         return context
-
-    def _apply(self, options: LoadOptions) -> None:
-        library, count = self._library, len(options.adapters)
-        if not count:
-            return
-        made = [
-            library.llama_adapter_lora_init(self._model, os.fsencode(adapter.path))
-            for adapter in options.adapters
-        ]
-        if not all(made):
-            raise EngineError("cannot load an adapter", hint="was it trained for this very model?")
-        handles = (library.llama_adapter_lora_p_ctypes * count)(*made)
-        scales = (ctypes.c_float * count)(*(adapter.scale for adapter in options.adapters))
-        if library.llama_set_adapters_lora(self._context, handles, count, scales):
-            raise EngineError(f"cannot apply {count} adapters")
 
     def _step(self, chunks: Sequence[Chunk]) -> None:
         self._batch.fill(chunks)

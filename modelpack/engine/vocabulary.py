@@ -77,15 +77,18 @@ class LlamaVocabulary:
             found.append(buffer.raw[:count] if count >= 0 else self.spelling(token))
         return found
 
-    def tokenize(self, text: str, *, special: bool) -> list[int]:
-        """Return the tokens of *text*, nothing added in front or behind."""
+    def tokenize(self, text: str, *, special: bool, between: bool = False) -> list[int]:
+        """Return the tokens of *text*, nothing added in front or behind.
+
+        Or *between* the tokens that the model's texts begin and end with.
+        """
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         for _ in range(2):
             tokens = (ctypes.c_int32 * room)()
             count = int(
                 self._library.llama_tokenize(
-                    self._handle, data, len(data), tokens, room, False, special
+                    self._handle, data, len(data), tokens, room, between, special
                 )
             )
             if count >= 0:

@@ -7,20 +7,20 @@ Modelfile's, those over the defaults. `prompts` makes requests of conversations.
 from __future__ import annotations
 
 from contextlib import closing
-from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from modelpack.engine import llamacpp
 from modelpack.engine.base import Finished
+from modelpack.engine.closing import Closing
 from modelpack.errors import EngineError
 from modelpack.runtime.options import load_options_from
 from modelpack.runtime.prompts import Parameters, Prepared, Prompts, Today, now
+from modelpack.runtime.reply import with_loading
 from modelpack.template.chat import ChatMessage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-    from types import TracebackType
 
     from modelpack.engine.base import Flag, LoadOptions
     from modelpack.runtime.model import ModelFiles
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _NOTHING: Parameters = MappingProxyType({})
 
 
-class LoadedModel:
+class LoadedModel(Closing):
     """A model in memory. Build one with `load`; one thread uses it, one answer at a time."""
 
     def __init__(self, files: ModelFiles, overrides: Parameters, today: Today) -> None:
@@ -107,17 +107,6 @@ class LoadedModel:
         self._closed = True
         self._unload()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _answer(
         self, engine: llamacpp.Engine, prepared: Prepared, cancel: Flag | None
     ) -> Iterator[Reply]:
@@ -129,10 +118,7 @@ class LoadedModel:
     def _with_load(self, finished: Finished) -> Finished:
         """Count loading with the first answer after it."""
         load_s, self._load_s = self._load_s, 0.0
-        took = finished.statistics
-        return replace(
-            finished, statistics=replace(took, load_s=load_s, total_s=took.total_s + load_s)
-        )
+        return with_loading(finished, load_s)
 
     def _ready(self, options: LoadOptions) -> llamacpp.Engine:
         if self._closed:

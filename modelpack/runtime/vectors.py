@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
+from modelpack.engine.closing import Closing
 from modelpack.engine.embedding import Embedder, load_embedder
 from modelpack.engine.purpose import Purpose
 from modelpack.errors import InputError
@@ -19,8 +20,6 @@ from modelpack.runtime.markup import forges
 from modelpack.runtime.options import load_options_from
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from modelpack.engine.base import Tokenizer
     from modelpack.runtime.model import ModelFiles
     from modelpack.runtime.prompts import Parameters
@@ -29,7 +28,7 @@ _NOTHING: Parameters = MappingProxyType({})
 _SLOT = re.compile(r"(\{query\}|\{document\})")
 
 
-class VectorModel:
+class VectorModel(Closing):
     """A model in memory; one thread computes with it. `load` builds one."""
 
     def __init__(self, name: str, embedder: Embedder) -> None:
@@ -113,17 +112,6 @@ class VectorModel:
     def close(self) -> None:
         """Free the model; a second time does nothing."""
         self._embedder.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _parts(
         self, texts: Sequence[Sequence[int]], dimensions: int, *, normalize: bool

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from modelpack.engine.attention import is_flash, rows_of
-from modelpack.engine.base import CONTEXT
+from modelpack.engine.base import context_size
 from modelpack.errors import EngineError
 from modelpack.gguf.reader import read_header
 from modelpack.runtime.placement.estimate import Demand, Needs, estimate
@@ -42,7 +42,7 @@ def needs_of(files: ModelFiles, options: LoadOptions, *, on_gpu: bool = False) -
     if not headers:
         raise EngineError(f"the model {files.name!r} has no weights")
     trained = read_shape(headers[:1]).context
-    n_ctx = _context(options.n_ctx, trained)
+    n_ctx = context_size(options.n_ctx, trained)
     flash = is_flash(n_ctx, on_gpu=on_gpu)
     demand = Demand(
         n_ctx=n_ctx,
@@ -58,10 +58,3 @@ def needs_of(files: ModelFiles, options: LoadOptions, *, on_gpu: bool = False) -
         adapters=[read_header(adapter.path) for adapter in options.adapters],
         projectors=sum(path.stat().st_size for path in files.projectors),
     )
-
-
-def _context(wanted: int, trained: int) -> int:
-    """Return the tokens of context that the engine gives one slot."""
-    if not wanted:
-        return min(trained, CONTEXT) or CONTEXT
-    return min(wanted, trained) if trained else wanted

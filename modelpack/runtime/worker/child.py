@@ -12,12 +12,14 @@ import signal
 import socket
 import sys
 import threading
+import time
 import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from modelpack.engine import llamacpp
 from modelpack.engine.embedding import embedder_beside, load_embedder
+from modelpack.engine.loading import Progress
 from modelpack.engine.purpose import purpose_of_file
 from modelpack.errors import InputError, ModelPackError, NotFoundError
 from modelpack.runtime.embedded import require
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from modelpack.engine.llamacpp import Engine
     from modelpack.runtime.model import ModelFiles
 
+_TELL_EVERY_S = 0.5
+"""How often the parent hears how far loading is."""
 _SWITCH_S = 0.0005
 """How long a thread may keep the engine's from going on."""
 
@@ -53,7 +57,13 @@ class Model:
     made when the first vector is asked for.
     """
 
-    def __init__(self, files: ModelFiles, parameters: Parameters, parallel: int) -> None:
+    def __init__(
+        self,
+        files: ModelFiles,
+        parameters: Parameters,
+        parallel: int,
+        progress: Progress | None = None,
+    ) -> None:
         self._files = files
         self._options = load_options_from(files, parameters)
         self._parameters = parameters
@@ -66,7 +76,7 @@ class Model:
             self.n_ctx, self.load_s = self._maker().n_ctx, self._maker().load_s
             return
         options, self.processor = _placed(files, replace(self._options, slots=parallel))
-        self.engine = llamacpp.load(options)
+        self.engine = llamacpp.load(options, progress)
         self.n_ctx, self.load_s = self.engine.n_ctx, self.engine.load_s
         self._prompts = Prompts(files, self.engine, now)
 
@@ -150,7 +160,9 @@ def main(descriptor: int) -> None:
     hello: Any = frames.receive()
     files, parameters = files_from_json(hello["files"]), hello["parameters"]
     try:
-        model = Model(files, {**files.parameters, **parameters}, hello["parallel"])
+        model = Model(
+            files, {**files.parameters, **parameters}, hello["parallel"], _Loading(frames)
+        )
     except ModelPackError as error:
         frames.send([error_to_json(0, error)])
         return
@@ -161,6 +173,20 @@ def main(descriptor: int) -> None:
     steps = Steps(model.engine.loop if model.engine is not None else None, frames)
     threading.Thread(target=_run, args=(steps,), name="engine", daemon=True).start()
     serve(model, frames, steps)
+
+
+class _Loading:
+    """Tells the parent how far loading is, now and then."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+        self._next = time.monotonic() + _TELL_EVERY_S
+
+    def __call__(self, done: float) -> None:
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _TELL_EVERY_S
+            self._frames.send({"progress": done})
 
 
 def _run(steps: Steps) -> None:

@@ -5,22 +5,21 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Finished
+from modelpack.engine.closing import Closing
 from modelpack.engine.purpose import Purpose, purpose_of_file
 from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.embedded import Embedded, Part, collect, require
 from modelpack.runtime.options import load_options_from
+from modelpack.runtime.reply import with_loading
 from modelpack.runtime.worker.messages import Ask, AskScores, AskVectors, Piece, Wish
 from modelpack.runtime.worker.process import Worker
 from modelpack.template.chat import ChatMessage
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from modelpack.engine.base import Flag, LoadOptions
     from modelpack.runtime.model import ModelFiles
     from modelpack.runtime.prompts import Parameters
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 _NOTHING: Parameters = MappingProxyType({})
 
 
-class WorkerModel:
+class WorkerModel(Closing):
     """Answers as `modelpack.runtime.loaded.LoadedModel` does, out of another process.
 
     Threads may share it; *parallel* of their requests are answered at the same time. One that loads
@@ -140,17 +139,6 @@ class WorkerModel:
             self._closed = True
             self._unload()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _answer(self, ask: Ask, cancel: Flag | None) -> Iterator[Reply]:
         for piece in self._asked("text", ask, ask.options, cancel):
             if not isinstance(piece, Part):
@@ -177,10 +165,7 @@ class WorkerModel:
     def _with_load(self, finished: Finished) -> Finished:
         """Count loading with the first answer after it."""
         load_s, self._load_s = self._load_s, 0.0
-        took = finished.statistics
-        return replace(
-            finished, statistics=replace(took, load_s=load_s, total_s=took.total_s + load_s)
-        )
+        return with_loading(finished, load_s)
 
     def _ready(self, options: LoadOptions, parameters: Parameters) -> Worker:
         with self._lock:
