@@ -106,6 +106,8 @@ class Request:
     """Whether a prompt that does not fit loses what follows its first `num_keep` tokens."""
     num_keep: int = 4
     """First tokens that stay when others make room; negative stands for the whole prompt."""
+    wants_tokens: bool = False
+    """Whether the end tells the tokens of prompt and answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,8 @@ class TokenLogprob:
     """The natural logarithm of its probability."""
     top: tuple[TokenLogprob, ...] = ()
     """The likeliest tokens in its place, the best one first."""
+    start: int = field(default=0, compare=False)
+    """The character of the answer at which it begins, before the reply is taken apart."""
 
     @property
     def text(self) -> str:
@@ -160,6 +164,10 @@ class Finished:
 
     reason: Reason
     statistics: Statistics
+    stop: str = ""
+    """The stop string that ended the answer, if one did."""
+    tokens: tuple[int, ...] = ()
+    """Prompt and answer, without the token that ended it, where they were asked for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,12 +47,15 @@ class Job:
     started_s: float = 0.0
     prompt_done_s: float = 0.0
     prompt_tokens: int = field(init=False)
-    _logprobs: deque[tuple[int, TokenLogprob]] = field(init=False, default_factory=deque)
-    """Those not told yet, and at which character of the answer their tokens begin."""
+    _logprobs: deque[TokenLogprob] = field(init=False, default_factory=deque)
+    """Those not told yet."""
+    _known: list[int] = field(init=False)
+    """Prompt and answer, where they are wanted."""
 
     def __post_init__(self) -> None:
         self.text = TextStream(self.request.sampling.stop)
         self.prompt_tokens = len(self.tokens)
+        self._known = list(self.tokens) if self.request.wants_tokens else []
         self.asked_s = self.clock()
 
     @property
@@ -96,8 +99,10 @@ class Job:
         self.sampled(token)
         if detokenizer.ends(token):
             return [], "stop"
+        if self.request.wants_tokens:
+            self._known.append(token)
         if self.request.logprobs:
-            self._logprobs.append((self.text.decoded, _describe(choice, detokenizer)))
+            self._logprobs.append(_describe(choice, detokenizer, self.text.decoded))
         piece = detokenizer.piece(token)
         if token in self.request.spoken and isinstance(detokenizer, Speller):
             piece = detokenizer.spelling(token)
@@ -111,7 +116,9 @@ class Job:
     def end(self, reason: Reason) -> list[Event]:
         """Return the rest of the text, if any, and the end."""
         self.close()
-        return [*self._tell(self.text.finish()), Finished(reason, self._statistics())]
+        rest = self._tell(self.text.finish())
+        stop = self.text.stop if reason == "stop" else ""
+        return [*rest, Finished(reason, self._statistics(), stop, tuple(self._known))]
 
     def close(self) -> None:
         """Free the sampler; a second time does nothing."""
@@ -122,8 +129,8 @@ class Job:
             return []
         waiting, given = self._logprobs, self.text.given
         told: list[TokenLogprob] = []
-        while waiting and waiting[0][0] < given:
-            told.append(waiting.popleft()[1])
+        while waiting and waiting[0].start < given:
+            told.append(waiting.popleft())
         return [Delta(text, tuple(told))]
 
     def _statistics(self) -> Statistics:
@@ -142,10 +149,10 @@ class Job:
         )
 
 
-def _describe(choice: Choice, detokenizer: Detokenizer) -> TokenLogprob:
+def _describe(choice: Choice, detokenizer: Detokenizer, start: int) -> TokenLogprob:
     spelling = detokenizer.spelling if isinstance(detokenizer, Speller) else detokenizer.piece
     top = (TokenLogprob(token, spelling(token), value) for token, value in choice.top)
-    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, tuple(top))
+    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, tuple(top), start)
 
 
 @dataclass(slots=True)

@@ -21,12 +21,17 @@ class TextStream:
         self._stops = tuple(stop for stop in stops if stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
-        self.stopped = False
-        """Whether a stop string came; nothing is given out after it."""
+        self.stop = ""
+        """The stop string that came; nothing is given out after it."""
         self.decoded = 0
         """Characters that were understood so far."""
         self.given = 0
         """Characters that were given out so far."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string came."""
+        return bool(self.stop)
 
     def feed(self, data: bytes) -> str:
         """Return the text that *data* makes certain, perhaps none."""
@@ -50,11 +55,11 @@ class TextStream:
         return text
 
     def _cut(self, text: str) -> str:
-        found = [at for stop in self._stops if (at := text.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := text.find(stop)) >= 0]
         if found:
-            self.stopped = True
+            at, self.stop = min(found)
             self._held = ""
-            return text[: min(found)]
+            return text[:at]
         keep = max((_overlap(text, stop) for stop in self._stops), default=0)
         self._held = text[len(text) - keep :]
         return text[: len(text) - keep]

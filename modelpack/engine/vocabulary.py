@@ -51,6 +51,15 @@ class LlamaVocabulary:
         )
 
     @cached_property
+    def infill(self) -> tuple[int, int, int] | None:
+        """The tokens before a gap's beginning, its end, and what fills it, if there are such."""
+        library, handle = self._library, self._handle
+        before = int(library.llama_vocab_fim_pre(handle))
+        after = int(library.llama_vocab_fim_suf(handle))
+        middle = int(library.llama_vocab_fim_mid(handle))
+        return (before, after, middle) if min(before, after, middle) >= 0 else None
+
+    @cached_property
     def specials(self) -> frozenset[str]:
         """The texts of control tokens. The first use asks for every token, some 50 ms."""
         library = self._library

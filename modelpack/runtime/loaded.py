@@ -14,8 +14,9 @@ from modelpack.engine import llamacpp
 from modelpack.engine.base import Finished
 from modelpack.engine.closing import Closing
 from modelpack.errors import EngineError
+from modelpack.runtime.ask import Ask
 from modelpack.runtime.options import load_options_from
-from modelpack.runtime.prompts import Parameters, Prepared, Prompts, Today, now
+from modelpack.runtime.prompts import Parameters, Prompts, Today, now
 from modelpack.runtime.reply import with_loading
 from modelpack.template.chat import ChatMessage
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from modelpack.engine.base import Flag, LoadOptions
     from modelpack.runtime.model import ModelFiles
+    from modelpack.runtime.prepared import Prepared
     from modelpack.runtime.reply import Format, Reply
     from modelpack.template.chat import Think
 
@@ -77,10 +79,14 @@ class LoadedModel(Closing):
             EngineError: the last turn alone does not fit the context, the model cannot do what is
                 asked for, or computing failed.
         """
-        parameters = {**self._parameters, **options}
-        engine = self._ready(load_options_from(self._files, parameters))
-        prepared = self._prompts.chat(messages, parameters, tools=tools, think=think, format=format)
-        yield from self._answer(engine, prepared, cancel)
+        ask = Ask(
+            messages=tuple(messages),
+            tools=tuple(tools),
+            think=think,
+            format=format,
+            options=options,
+        )
+        yield from self.ask(ask, cancel)
 
     def generate(
         self,
@@ -98,9 +104,13 @@ class LoadedModel(Closing):
             message = ChatMessage(role="user", content=prompt)
             yield from self.chat([message], options=options, cancel=cancel)
             return
-        parameters = {**self._parameters, **options}
+        yield from self.ask(Ask(raw=prompt, options=options), cancel)
+
+    def ask(self, ask: Ask, cancel: Flag | None = None) -> Iterator[Reply]:
+        """Answer *ask*; raises as `chat`."""
+        parameters = {**self._parameters, **ask.options}
         engine = self._ready(load_options_from(self._files, parameters))
-        yield from self._answer(engine, self._prompts.text(prompt, parameters), cancel)
+        yield from self._answer(engine, self._prompts.prepare(ask, parameters), cancel)
 
     def close(self) -> None:
         """Free the model; a second time does nothing."""

@@ -36,6 +36,8 @@ class ChatMessage:
     """For the role `tool`: the tool whose result this is."""
     tool_call_id: str = ""
     """For the role `tool`: the call whose result this is."""
+    images: tuple[bytes, ...] = ()
+    """Files with pictures that belong to it, before its text."""
 
 
 class ChatTemplate(Protocol):

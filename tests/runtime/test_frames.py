@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from modelpack import errors, limits
-from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.engine.base import Delta, Finished, Grammar, Statistics, TokenLogprob
 from modelpack.errors import EngineError, LimitError
 from modelpack.modelfile.model import Message
 from modelpack.runtime.model import ModelFiles
@@ -85,26 +85,45 @@ def through(value):
 
 
 CALL = ToolCall(name="f", arguments={"x": [1, {"y": None}]}, id="1")
-ASKS = [
+WISHES = [
     messages.Ask(raw="Once"),
     messages.Ask(
         number=3,
         messages=(
-            ChatMessage(role="user", content="Hi"),
+            ChatMessage(role="user", content="Hi", images=(b"\x89PNG\xff", b"")),
             ChatMessage(role="assistant", thinking="Hm", tool_calls=(CALL, CALL)),
             ChatMessage(role="tool", content="18", tool_name="f", tool_call_id="1"),
         ),
         tools=({"type": "function"},),
+        tool_choice="f",
         think="high",
         format={"type": "object"},
         options={"seed": 1, "stop": ["a", "b"]},
     ),
+    messages.Ask(
+        suffix="}",
+        context=(1, 2),
+        system="",
+        template="{{ .Prompt }}",
+        grammar=Grammar("regex", "a+"),
+        logit_bias={5: -1.5, 6: float("-inf")},
+        logprobs=True,
+        top_logprobs=3,
+        truncate=False,
+        shift=False,
+        wants_tokens=True,
+    ),
+    messages.AskTokens(number=1, messages=(ChatMessage(role="user"),), tools=({"a": 1},)),
+    messages.AskTokens(raw="Hi", special=False, wants_tokens=True),
+    messages.AskText(tokens=(1, 2)),
+    messages.AskVectors(texts=("a", "b"), dimensions=3),
+    messages.AskScores(query="a", documents=("b",)),
 ]
 
 
-@pytest.mark.parametrize("ask", ASKS)
-def test_a_request_arrives_as_it_was(ask):
-    assert messages.ask_from_json(through(messages.ask_to_json(ask))) == ask
+@pytest.mark.parametrize("wish", WISHES)
+def test_a_wish_arrives_as_it_was(wish):
+    assert messages.wish_from_json(through(messages.wish_to_json(wish))) == wish
 
 
 def test_files_arrive_as_they_were():
@@ -119,11 +138,14 @@ def test_files_arrive_as_they_were():
     assert messages.files_from_json(through(messages.files_to_json(files))) == files
 
 
+LIKELY = TokenLogprob(5, b"\xc3", -0.5, (TokenLogprob(6, b"\xff\x00", -1.0),))
 REPLIES = [
     Delta("ü"),
+    Delta("ü", (LIKELY, LIKELY)),
     Thinking("Hm"),
     CALL,
     Finished("length", Statistics(prompt_tokens=3, total_s=0.5)),
+    Finished("stop", Statistics(), stop="END", tokens=(1, 2)),
 ]
 
 

@@ -164,7 +164,7 @@ def test_it_says_what_computes(worker):
 def test_a_request_that_is_wrong_is_refused_alone(worker):
     going = endless(worker)
     with pytest.raises(EngineError, match="holds"):
-        text_of(worker.ask(Ask(raw="word " * 5000)))
+        text_of(worker.ask(Ask(raw="word " * 5000, truncate=False)))
     with pytest.raises(EngineError, match="does not think"):
         text_of(worker.ask(Ask(messages=(user("Hi"),), think=True)))
     assert isinstance(next(going), Delta)

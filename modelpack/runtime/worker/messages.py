@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 from array import array
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from modelpack import errors
-from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.engine.base import Delta, Finished, Grammar, Statistics, TokenLogprob
 from modelpack.errors import EngineError, ModelPackError
 from modelpack.modelfile.model import Message
-from modelpack.modelfile.parameters import ParameterValue
+from modelpack.runtime.ask import Ask, AskScores, AskText, AskTokens, AskVectors, Wish
 from modelpack.runtime.embedded import Part
 from modelpack.runtime.model import ModelFiles
-from modelpack.runtime.reply import Format, Reply
-from modelpack.template.chat import ChatMessage, Think, ToolCall
+from modelpack.runtime.reply import Reply
+from modelpack.template.chat import ChatMessage, ToolCall
 from modelpack.template.replies.parts import Thinking
 
 Json: TypeAlias = dict[str, Any]
@@ -25,73 +25,56 @@ Json: TypeAlias = dict[str, Any]
 _PATHS = ("weights", "adapters", "projectors")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """One request: a conversation, or with *raw* a text to go on with as it is."""
+__all__ = ("Ask", "AskScores", "AskText", "AskTokens", "AskVectors", "Wish")
 
-    number: int = 0
-    """What the worker calls it."""
-    messages: tuple[ChatMessage, ...] = ()
-    raw: str | None = None
-    tools: tuple[Mapping[str, object], ...] = ()
-    think: Think = None
-    format: Format = None
-    options: Mapping[str, ParameterValue] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskVectors:
-    """A request for the vectors of texts; what it says is what `VectorModel.embed` takes."""
-
-    number: int = 0
-    texts: tuple[str, ...]
-    truncate: bool = True
-    dimensions: int | None = None
-    normalize: bool = True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AskScores:
-    """A request for how well documents fit a query."""
-
-    number: int = 0
-    query: str
-    documents: tuple[str, ...]
-
-
-Wish: TypeAlias = Ask | AskVectors | AskScores
 Piece: TypeAlias = Reply | Part
 """What a worker brings; `Finished` comes last."""
+
+_WISHES: dict[str, type[Wish]] = {
+    "answer": Ask,
+    "tokens": AskTokens,
+    "text": AskText,
+    "vectors": AskVectors,
+    "scores": AskScores,
+}
+_TUPLES = ("tools", "context", "tokens", "texts", "documents")
 
 
 def wish_to_json(wish: Wish) -> Json:
     """Return *wish* as a JSON object."""
-    return ask_to_json(wish) if isinstance(wish, Ask) else asdict(wish)
+    kind = next(name for name, known in _WISHES.items() if type(wish) is known)
+    value = {part.name: getattr(wish, part.name) for part in fields(wish)}
+    if isinstance(wish, Ask | AskTokens):
+        value["messages"] = [_message_to_json(message) for message in wish.messages]
+    if isinstance(wish, Ask):
+        value["options"] = dict(wish.options)
+        value["logit_bias"] = list(wish.logit_bias.items())
+        value["grammar"] = None if wish.grammar is None else asdict(wish.grammar)
+    return {"wish": kind, **value}
 
 
 def wish_from_json(value: Json) -> Wish:
     """Return what `wish_to_json` was given."""
-    if "texts" in value:
-        return AskVectors(**{**value, "texts": tuple(value["texts"])})
-    if "query" in value:
-        return AskScores(**{**value, "documents": tuple(value["documents"])})
-    return ask_from_json(value)
+    said = dict(value)
+    known = _WISHES[said.pop("wish")]
+    said |= {name: tuple(said[name]) for name in _TUPLES if name in said}
+    if "messages" in said:
+        said["messages"] = tuple(map(_message_from_json, said["messages"]))
+    if known is Ask:
+        said["logit_bias"] = {int(token): float(bias) for token, bias in said["logit_bias"]}
+        said["grammar"] = None if said["grammar"] is None else Grammar(**said["grammar"])
+    return known(**said)
 
 
-def ask_to_json(ask: Ask) -> Json:
-    """Return *ask* as a JSON object."""
-    value = {name: getattr(ask, name) for name in ("number", "raw", "think", "format")}
-    messages = [asdict(message) for message in ask.messages]
-    return {**value, "messages": messages, "tools": list(ask.tools), "options": dict(ask.options)}
+def _message_to_json(message: ChatMessage) -> Json:
+    images = [base64.b64encode(image).decode() for image in message.images]
+    return {**asdict(replace(message, images=())), "images": images}
 
 
-def ask_from_json(value: Json) -> Ask:
-    """Return what `ask_to_json` was given."""
-    messages = tuple(
-        ChatMessage(**{**said, "tool_calls": tuple(ToolCall(**c) for c in said["tool_calls"])})
-        for said in value["messages"]
-    )
-    return Ask(**{**value, "messages": messages, "tools": tuple(value["tools"])})
+def _message_from_json(value: Json) -> ChatMessage:
+    calls = tuple(ToolCall(**call) for call in value["tool_calls"])
+    images = tuple(base64.b64decode(image) for image in value["images"])
+    return ChatMessage(**{**value, "tool_calls": calls, "images": images})
 
 
 def files_to_json(files: ModelFiles) -> Json:
@@ -113,12 +96,26 @@ def files_from_json(value: Json) -> ModelFiles:
 def reply_to_json(number: int, reply: Reply) -> list[object]:
     """Return *reply* to the request *number* as a JSON array."""
     if isinstance(reply, Delta):
+        if reply.logprobs:
+            return [number, "told", [reply.text, list(map(_logprob_to_json, reply.logprobs))]]
         return [number, "text", reply.text]
     if isinstance(reply, Thinking):
         return [number, "thinking", reply.text]
     if isinstance(reply, ToolCall):
         return [number, "call", {**asdict(reply), "arguments": dict(reply.arguments)}]
-    return [number, "end", {"reason": reply.reason, "statistics": asdict(reply.statistics)}]
+    return [number, "end", asdict(reply)]
+
+
+def _logprob_to_json(said: TokenLogprob) -> list[object]:
+    """Return *said* as a JSON array; its bytes as the characters of the same numbers."""
+    top = [[other.token, other.data.decode("latin-1"), other.logprob] for other in said.top]
+    return [said.token, said.data.decode("latin-1"), said.logprob, top]
+
+
+def _logprob_from_json(value: Any) -> TokenLogprob:  # noqa: ANN401 - JSON
+    token, data, logprob, top = value
+    others = tuple(TokenLogprob(t, d.encode("latin-1"), number) for t, d, number in top)
+    return TokenLogprob(token, data.encode("latin-1"), logprob, others)
 
 
 def part_to_json(number: int, part: Part) -> list[object]:
@@ -140,6 +137,8 @@ def reply_from_json(kind: str, value: Any) -> Piece | ModelPackError:  # noqa: A
     """Return what was made JSON of."""
     if kind == "text":
         return Delta(value)
+    if kind == "told":
+        return Delta(value[0], tuple(map(_logprob_from_json, value[1])))
     if kind == "thinking":
         return Thinking(value)
     if kind == "call":
@@ -148,7 +147,8 @@ def reply_from_json(kind: str, value: Any) -> Piece | ModelPackError:  # noqa: A
         numbers, rows, tokens = value
         return Part(numbers, [array("f", base64.b64decode(row)).tolist() for row in rows], tokens)
     if kind == "end":
-        return Finished(value["reason"], Statistics(**value["statistics"]))
+        statistics, tokens = Statistics(**value["statistics"]), tuple(value["tokens"])
+        return Finished(**{**value, "statistics": statistics, "tokens": tokens})
     return error_from_json(value)
 
 

@@ -12,10 +12,11 @@ from modelpack.engine.base import Finished
 from modelpack.engine.closing import Closing
 from modelpack.engine.purpose import Purpose, purpose_of_file
 from modelpack.errors import EngineError, StoppedError
+from modelpack.runtime.ask import Ask, AskScores, AskVectors, Wish
 from modelpack.runtime.embedded import Embedded, Part, collect, require
 from modelpack.runtime.options import load_options_from
 from modelpack.runtime.reply import with_loading
-from modelpack.runtime.worker.messages import Ask, AskScores, AskVectors, Piece, Wish
+from modelpack.runtime.worker.messages import Piece
 from modelpack.runtime.worker.process import Worker
 from modelpack.template.chat import ChatMessage
 
@@ -84,7 +85,7 @@ class WorkerModel(Closing):
             format=format,
             options=options,
         )
-        yield from self._answer(ask, cancel)
+        yield from self.ask(ask, cancel)
 
     def generate(
         self,
@@ -99,7 +100,13 @@ class WorkerModel(Closing):
             message = ChatMessage(role="user", content=prompt)
             yield from self.chat([message], options=options, cancel=cancel)
             return
-        yield from self._answer(Ask(raw=prompt, options=options), cancel)
+        yield from self.ask(Ask(raw=prompt, options=options), cancel)
+
+    def ask(self, ask: Ask, cancel: Flag | None = None) -> Iterator[Reply]:
+        """Answer *ask*; see `chat`."""
+        for piece in self._asked("text", ask, ask.options, cancel):
+            if not isinstance(piece, Part):
+                yield self._with_load(piece) if isinstance(piece, Finished) else piece
 
     def embed(
         self,
@@ -138,11 +145,6 @@ class WorkerModel(Closing):
         with self._lock:
             self._closed = True
             self._unload()
-
-    def _answer(self, ask: Ask, cancel: Flag | None) -> Iterator[Reply]:
-        for piece in self._asked("text", ask, ask.options, cancel):
-            if not isinstance(piece, Part):
-                yield self._with_load(piece) if isinstance(piece, Finished) else piece
 
     def _parts(
         self, purpose: Purpose, wish: Wish, options: Parameters, cancel: Flag | None

@@ -14,11 +14,12 @@ from modelpack import limits
 from modelpack.engine.base import Finished
 from modelpack.engine.closing import Closing
 from modelpack.errors import EngineError, ModelPackError
-from modelpack.runtime.worker.messages import Piece, Wish, replies_from_json, wish_to_json
+from modelpack.runtime.worker.messages import Piece, replies_from_json, wish_to_json
 from modelpack.runtime.worker.spawn import Child
 
 if TYPE_CHECKING:
     from modelpack.engine.base import Flag
+    from modelpack.runtime.ask import Wish
     from modelpack.runtime.model import ModelFiles
     from modelpack.runtime.prompts import Parameters
 
@@ -51,6 +52,8 @@ class Worker(Closing):
         """Tokens of context of one conversation, or of the longest text."""
         self.load_s = self._child.load_s
         """How long loading took, without starting the process."""
+        self.capabilities = self._child.capabilities
+        """What the model can do besides answering; see `Prompts.capabilities`."""
         self._child.socket.settimeout(1.0)
         self._reader = threading.Thread(target=self._read, name="worker", daemon=True)
         self._reader.start()

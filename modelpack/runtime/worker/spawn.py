@@ -81,6 +81,14 @@ class Child(Closing):
         """Tokens of context of one conversation, or of the longest text."""
         self.load_s = float(ready["load_s"])
         """How long loading took, without starting the process."""
+        self.slots = int(ready["slots"])
+        """Answers that are written at the same time."""
+        self.capabilities = tuple(map(str, ready["capabilities"]))
+        """What the model can do besides answering: `tools`, `thinking`, `insert`, `vision`."""
+        self.size = int(ready["size"])
+        """Bytes of memory that the model takes, as estimated from its header; 0: not known."""
+        self.size_vram = int(ready["size_vram"])
+        """Bytes of them on GPUs."""
 
     @property
     def pid(self) -> int:

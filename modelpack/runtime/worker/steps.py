@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from modelpack.engine.base import Delta, Finished, Statistics
 from modelpack.errors import EngineError, ModelPackError
 from modelpack.runtime.embedded import Part
-from modelpack.runtime.prompts import Prepared
+from modelpack.runtime.prepared import Prepared
 from modelpack.runtime.worker.messages import error_to_json, part_to_json, reply_to_json
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from modelpack.template.chat import ToolCall
@@ -13,6 +13,8 @@ class Text:
     """Some of the text for the user."""
 
     text: str
+    spans: tuple[tuple[int, int], ...] = field(default=(), compare=False)
+    """The characters of the reply that these are, each run from its first to behind its last."""
 
 
 @dataclass(frozen=True, slots=True)

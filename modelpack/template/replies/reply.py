@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import groupby
 
 from modelpack.template.chat import ToolCall
 from modelpack.template.replies import bounds
@@ -28,7 +29,7 @@ class Reply:
         self._parts: list[Part] = []
         self._calls = 0
         self._at_gap = bool(tools)
-        self._gap: list[str] = []
+        self._gap: list[Text] = []
 
     def take(self) -> list[Part]:
         """Return what was told since the last time."""
@@ -36,11 +37,13 @@ class Reply:
         return list(_joined(parts))
 
     def text(self, text: str) -> None:
-        """Tell of *text* for the user."""
+        """Tell of *text* for the user, which is what was read last."""
+        end = self.tape.position
+        part = Text(text, ((end - len(text), end),))
         if self._at_gap and text.isspace():
-            self._gap.append(text)
+            self._gap.append(part)
         elif text:
-            self._parts.append(Text("".join((*self._gap, text))))
+            self._parts += (*self._gap, part)
             self._gap.clear()
             self._at_gap = False
 
@@ -77,8 +80,8 @@ class Reply:
 
     def end(self) -> None:
         """Tell of what was held back, which is none of a call."""
-        if not self._calls and self._gap:
-            self._parts.append(Text("".join(self._gap)))
+        if not self._calls:
+            self._parts += self._gap
         self._gap.clear()
 
 
@@ -124,16 +127,13 @@ def _arguments(said: Mapping[str, object], *, strict: bool) -> dict[str, object]
 
 def _joined(parts: list[Part]) -> Iterator[Part]:
     """Yield *parts* with neighbours of one kind in one."""
-    run: list[str] = []
-    kind: type[Text | Thinking] = Text
-    for part in parts:
-        if run and type(part) is not kind:
-            yield kind("".join(run))
-            run = []
-        if isinstance(part, ToolCall):
-            yield part
+    for kind, run in groupby(parts, type):
+        same = list(run)
+        if kind is ToolCall:
+            yield from same
+        elif kind is Thinking:
+            yield Thinking("".join(part.text for part in same if isinstance(part, Thinking)))
         else:
-            kind = type(part)
-            run.append(part.text)
-    if run:
-        yield kind("".join(run))
+            texts = [part for part in same if isinstance(part, Text)]
+            spans = tuple(span for part in texts for span in part.spans)
+            yield Text("".join(part.text for part in texts), spans)

@@ -32,6 +32,12 @@ class Tape:
         self.size = 0
         """Characters that are remembered."""
         self._read: list[str] = []
+        self._gone = 0
+
+    @property
+    def position(self) -> int:
+        """How many characters of the reply are read."""
+        return self._gone + self.at
 
     @property
     def room(self) -> int:
@@ -40,6 +46,7 @@ class Tape:
 
     def add(self, text: str) -> None:
         """Append *text*."""
+        self._gone += self.at
         self.text = self.text[self.at :] + text
         self.at = 0
 
