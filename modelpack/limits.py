@@ -67,6 +67,22 @@ WORKER_SILENCE_S = 300.0
 WORKER_LEAVE_S = 3.0
 """A worker that was told to leave is killed after this time."""
 
+# The server
+REQUEST_BODY = 128 * MiB
+"""The body of a request, pictures included."""
+REQUEST_BODIES = 1 * GiB
+"""Bodies that are being read at the same time."""
+BODY_TIMEOUT_S = 30.0
+"""How long a client may pause inside a body, and how long a small one may take."""
+SLOWEST_BODY = 16 * KiB
+"""Bytes a second that a client must send of a large body."""
+ANSWER_TIMEOUT_S = 60.0
+"""How long a client may read nothing of an answer."""
+EMBED_TEXTS = 2_048
+"""Texts of one request for vectors."""
+MODELS_OPEN = 64
+"""Models whose texts and facts are kept in memory."""
+
 # HTTP
 CONNECT_TIMEOUT_S = 10.0
 READ_TIMEOUT_S = 60.0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 from modelpack import limits
 from modelpack.errors import InputError
 
@@ -20,6 +23,17 @@ _UNITS = {
 }
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 7 * 86_400}
+_GO_UNITS = {
+    "ns": 1e-9,
+    "us": 1e-6,
+    "µs": 1e-6,
+    "μs": 1e-6,
+    "ms": 1e-3,
+    "s": 1.0,
+    "m": 60.0,
+    "h": 3600.0,
+}
+_GO_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 _LONGEST_S = 10 * 365 * 86_400
 
 
@@ -58,3 +72,41 @@ def parse_duration(text: str) -> float:
             f"not a length of time: {text[:50]!r}", hint="a number and s, m, h, d or w, such as 24h"
         )
     return seconds
+
+
+def parse_keep_alive(value: object) -> float:
+    """Return for how many seconds a model stays loaded: infinity for ever.
+
+    A number is seconds, a text a number or a duration as Go writes it (`1h30m`, `300ms`); what is
+    negative stands for ever.
+
+    Raises:
+        InputError: *value* is neither.
+
+    See: https://pkg.go.dev/time#ParseDuration
+    """
+    seconds: float | None = None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        seconds = float(value)
+    elif isinstance(value, str):
+        seconds = _go_seconds(value.strip())
+    if seconds is None or math.isnan(seconds):
+        raise InputError(
+            f"not a time to keep a model: {value!r:.60}", hint="seconds, or such as 5m, 1h30m or -1"
+        )
+    return math.inf if seconds < 0 or seconds > _LONGEST_S else seconds
+
+
+def _go_seconds(text: str) -> float | None:
+    sign = -1.0 if text.startswith("-") else 1.0
+    bare = text.lstrip("+-") if len(text) - len(text.lstrip("+-")) <= 1 else ""
+    if bare.isascii() and bare.isdigit():
+        return sign * float(bare)
+    total, at = 0.0, 0
+    while at < len(bare):
+        part = _GO_PART.match(bare, at)
+        if part is None:
+            return None
+        total += float(part[1]) * _GO_UNITS[part[2]]
+        at = part.end()
+    return sign * total if bare else None

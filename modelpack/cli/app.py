@@ -14,6 +14,7 @@ from modelpack.errors import ModelPackError
 COMMANDS = {
     "build": "Build a model from a Modelfile.",
     "run": "Run a model: answer a prompt, or talk to it.",
+    "serve": "Serve models: Ollama's, OpenAI's and Anthropic's APIs.",
     "push": "Send a model to a registry.",
     "pull": "Fetch a model from a registry.",
     "list": "List the models in the store.",

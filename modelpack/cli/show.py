@@ -9,7 +9,7 @@ from modelpack.cli import _console
 from modelpack.cli._options import PlainJson
 from modelpack.errors import InputError
 from modelpack.ops.context import Context
-from modelpack.ops.models import Description, describe, parameter_text
+from modelpack.ops.models import Description, describe, parameter_lines, parameter_rows
 
 _SHOWN_LINES = 2
 
@@ -48,23 +48,13 @@ def field(description: Description, name: str) -> str:
     """Return the text of one field, as `--NAME` prints it."""
     texts = {
         "modelfile": description.modelfile,
-        "parameters": "\n".join(
-            f"{key:<30} {value}" for key, value in _parameter_rows(description)
-        ),
+        "parameters": "\n".join(parameter_lines(description.parameters)),
         "template": description.template,
         "system": description.system,
         "license": "\n\n".join(description.licenses),
         "info": "\n".join(_blocks(description)),
     }
     return texts[name].rstrip("\n")
-
-
-def _parameter_rows(description: Description) -> list[tuple[str, str]]:
-    return [
-        (key, parameter_text(item))
-        for key, value in sorted(description.parameters.items())
-        for item in (value if isinstance(value, list) else [value])
-    ]
 
 
 def _blocks(description: Description) -> list[str]:
@@ -89,7 +79,7 @@ def _blocks(description: Description) -> list[str]:
                 ("parameters", description.projector.parameter_size),
             ],
         )
-    lines += _block("Parameters", _parameter_rows(description))
+    lines += _block("Parameters", parameter_rows(description.parameters))
     lines += _text_block("System", description.system)
     for text in description.licenses:
         lines += _text_block("License", text)

@@ -5,9 +5,10 @@ from __future__ import annotations
 from modelpack.errors import ManifestError
 from modelpack.formats.artifact import Codec
 from modelpack.formats.modelspec import ModelSpec
+from modelpack.formats.ollama import Ollama
 from modelpack.oci.manifest import Manifest
 
-CODECS: tuple[Codec, ...] = (ModelSpec(),)
+CODECS: tuple[Codec, ...] = (ModelSpec(), Ollama())
 """Every format there is, in the order in which they are tried."""
 
 

@@ -8,6 +8,9 @@
     component  = [a-z0-9]+ (("." | "_" | "__" | "-"+) [a-z0-9]+)*
     tag        = [A-Za-z0-9_] [A-Za-z0-9._-]{0,127}
 
+Hugging Face and Ollama have names with upper case and `_` anywhere; on their hosts those are
+allowed.
+
 As with docker, the first component is a host when it looks like one. A reference without a host
 names a model by its place in the local store; `Reference.on` gives it a registry.
 
@@ -27,6 +30,8 @@ from modelpack.oci.digest import Digest
 DEFAULT_TAG = "latest"
 
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*\Z")
+_CASED = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,79}\Z")
+_CASED_HOSTS = ("hf.co", "huggingface.co", "registry.ollama.ai")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _HOST = re.compile(
     r"(?:[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?)*"
@@ -58,7 +63,7 @@ class Reference:
         digest = Digest.parse(digest_text) if at else None
         host, rest = _split_host(rest)
         repository, colon, tag = rest.partition(":")
-        _check_repository(repository, text)
+        _check_repository(repository, text, _CASED if host in _CASED_HOSTS else _COMPONENT)
         if colon and not _TAG.match(tag):
             raise _bad(text, f"{tag[:64]!r} is not a tag", "a tag is letters, digits, . _ -")
         if len(host) + 1 + len(repository) > limits.REFERENCE:
@@ -114,11 +119,11 @@ def _valid_host(host: str) -> bool:
     return match is not None and (match["port"] is None or int(match["port"]) < _PORTS)
 
 
-def _check_repository(repository: str, text: str) -> None:
+def _check_repository(repository: str, text: str, grammar: re.Pattern[str]) -> None:
     if not repository:
         raise _bad(text, "it names no repository", "[host/]repository[:tag]")
     for component in repository.split("/"):
-        if _COMPONENT.match(component):
+        if grammar.match(component):
             continue
         if component != component.lower():
             raise _bad(

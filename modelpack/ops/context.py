@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Self
 
 from modelpack.config import Settings
 from modelpack.content.transfer import CopyOptions
-from modelpack.errors import InputError, NotFoundError
+from modelpack.errors import InputError, NotFoundError, ReferenceFormatError
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store.local import LocalStore
@@ -20,8 +21,9 @@ if TYPE_CHECKING:
     from modelpack.registry.session import Connection
     from modelpack.registry.trust import Named
 
-_OLLAMA = "registry.ollama.ai/library"
-"""Where Ollama keeps names without a registry."""
+_OLLAMA = "registry.ollama.ai"
+_LIBRARY = f"{_OLLAMA}/library"
+"""Where Ollama keeps names without a registry and a namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,11 +138,17 @@ class Context:
         return Named(Path(setting), f"{what} in {self.settings.config}") if setting else None
 
     def _candidates(self, text: str) -> list[Reference]:
-        plain = Reference.parse(text)
-        named = plain.on(self.settings.registry)
+        try:
+            plain = Reference.parse(text)
+        except ReferenceFormatError:
+            with suppress(ReferenceFormatError):  # Ollama has names with upper case
+                return [Reference.parse(f"{_LIBRARY}/{text}"), Reference.parse(f"{_OLLAMA}/{text}")]
+            raise
         if plain.host:
             return [plain]
-        return list(dict.fromkeys((named, plain, plain.on(_OLLAMA))))
+        named = plain.on(self.settings.registry)
+        theirs = _OLLAMA if "/" in plain.repository else _LIBRARY
+        return list(dict.fromkeys((named, plain, plain.on(theirs))))
 
     def _near(self, text: str) -> str:
         import difflib
@@ -151,6 +159,14 @@ class Context:
         if near:
             return "did you mean " + " or ".join(near) + "?"
         return "`modelpack list` shows what is there; `modelpack pull` fetches more"
+
+
+def short_name(reference: Reference) -> str:
+    """Return *reference* as Ollama shows it: without its own registry and library."""
+    for prefix in (f"{_LIBRARY}/", f"{_OLLAMA}/"):
+        if reference.name.startswith(prefix):
+            return reference.name.removeprefix(prefix)
+    return reference.name
 
 
 def _ignore(_warning: str) -> None:

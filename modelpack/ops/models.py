@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from modelpack.builder.facts import abilities_of
 from modelpack.errors import InputError, NotFoundError
 from modelpack.formats.artifact import Role
 from modelpack.gguf.summary import Summary, summarize
@@ -66,7 +67,7 @@ def describe(context: Context, text: str) -> Description:
         format="gguf",
         summary=summarize(headers),
         projector=_projector(projector_files) if projector_files else None,
-        capabilities=tuple(_capabilities(model)),
+        capabilities=capabilities_of(model),
         parameters=model.parameters(),
         template=template or headers[0].text("tokenizer.chat_template") or "",
         system=model.text(Role.SYSTEM) or "",
@@ -128,6 +129,20 @@ def parameter_text(value: object) -> str:
     return str(value)
 
 
+def parameter_lines(parameters: Mapping[str, ParameterValue]) -> list[str]:
+    """Return *parameters* as `show --parameters` prints them, a line for each value."""
+    return [f"{key:<30} {text}" for key, text in parameter_rows(parameters)]
+
+
+def parameter_rows(parameters: Mapping[str, ParameterValue]) -> list[tuple[str, str]]:
+    """Return the name and the text of each value of *parameters*, in the order of names."""
+    return [
+        (key, parameter_text(item))
+        for key, value in sorted(parameters.items())
+        for item in (value if isinstance(value, list) else [value])
+    ]
+
+
 def copy_name(context: Context, source: str, destination: str) -> Reference:
     """Give the local model *source* a second name; the blobs are shared.
 
@@ -173,12 +188,20 @@ def _projector(paths: Sequence[object]) -> Summary:
     return summarize([read_header(path) for path in paths if isinstance(path, Path)])
 
 
-def _capabilities(model: StoredModel) -> Iterator[str]:
-    facts = model.artifact.facts
-    yield "embedding" if "embedding" in facts.outputs else "completion"
-    if "image" in facts.inputs or model.artifact.of(Role.PROJECTOR):
-        yield "vision"
-    if facts.tools:
-        yield "tools"
-    if facts.reasoning:
-        yield "thinking"
+def capabilities_of(model: StoredModel) -> tuple[str, ...]:
+    """Return what *model* can do, in Ollama's words and order.
+
+    What the config does not say is looked for in the template.
+    """
+    facts, template = model.artifact.facts, model.text(Role.TEMPLATE) or ""
+    tools, thinking = abilities_of(template)
+    embeds = "embedding" in facts.outputs
+    found = {
+        "completion": not embeds,
+        "tools": facts.tools or tools,
+        "insert": ".Suffix" in template,
+        "vision": "image" in facts.inputs or bool(model.artifact.of(Role.PROJECTOR)),
+        "embedding": embeds,
+        "thinking": facts.reasoning or thinking,
+    }
+    return tuple(name for name, has in found.items() if has)

@@ -13,7 +13,8 @@ import pytest
 import requests
 
 from modelpack.errors import InputError, StoreError
-from modelpack.server.registry import RegistrySettings, running, serve, transport
+from modelpack.server import hosting
+from modelpack.server.registry import RegistrySettings, running, serve
 
 PROGRAM = """
 import sys
@@ -122,7 +123,7 @@ def test_a_head_without_end_is_cut_off(client, head):
 
 
 def test_a_head_that_never_comes_is_not_waited_for(root, monkeypatch):
-    monkeypatch.setattr(transport, "HEAD_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(hosting, "HEAD_TIMEOUT_S", 0.2)
     with running(RegistrySettings(root=root, listen="127.0.0.1:0")) as base:
         host, port = base.removeprefix("http://").split(":")
         for head in (b"", b"GET /v2/ HT"):

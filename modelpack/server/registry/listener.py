@@ -17,7 +17,7 @@ from modelpack.server.registry.settings import CONNECTIONS, SHUTDOWN_S, Registry
 from modelpack.server.registry.storage.layout import Layout, opened
 
 if TYPE_CHECKING:
-    from modelpack.server.registry.transport import Server
+    from modelpack.server.hosting import Server
 
 _JOIN_S = SHUTDOWN_S + 10.0
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -96,16 +96,17 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
     try:
         import uvicorn
 
+        from modelpack.server.hosting import Server
         from modelpack.server.registry.app import build
         from modelpack.server.registry.auth import Htpasswd
-        from modelpack.server.registry.transport import BoundedProtocol, Server
+        from modelpack.server.registry.transport import FileSendingProtocol
     except ModuleNotFoundError as error:
         raise MissingExtraError("the embedded registry", "registry") from error
 
     users = Htpasswd.load(settings.htpasswd) if settings.htpasswd else None
     config = uvicorn.Config(
         build(layout, users),
-        http=BoundedProtocol,
+        http=FileSendingProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -15,10 +15,6 @@ PIECE = 8 * 1024 * 1024
 """Bytes of a blob that the kernel is asked to send at a time."""
 SMALL = 64 * 1024
 """A blob up to this size is read at once."""
-HEAD = 64 * 1024
-"""Bytes of a request line with its headers."""
-HEAD_TIMEOUT_S = 30.0
-"""How long a client may take to send them."""
 BODY_TIMEOUT_S = 60.0
 """How long a client may pause inside a body."""
 CONNECTIONS = 1024

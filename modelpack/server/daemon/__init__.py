@@ -1,0 +1,1 @@
+"""The model server: Ollama's, OpenAI's and Anthropic's APIs over the models in a store."""

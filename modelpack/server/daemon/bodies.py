@@ -1,0 +1,67 @@
+"""Bodies of requests: bounded in bytes, in time, and in how much of them is in memory at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+
+from modelpack import limits
+from modelpack.server.daemon.failures import RefusedError
+
+
+class Bodies:
+    """Reads bodies; those that are read at the same time share *room* bytes."""
+
+    def __init__(self, room: int = limits.REQUEST_BODIES) -> None:
+        self._room = room
+
+    async def read(self, request: Request, limit: int = limits.REQUEST_BODY) -> bytes:
+        """Return the body of *request*, at most *limit* bytes."""
+        said = content_length(request)
+        if said is not None and said > limit:
+            raise _too_large(limit)
+        taken = 0
+        parts: list[bytes] = []
+        try:
+            async for block in body_blocks(request):
+                taken += len(block)
+                self._room -= len(block)
+                if taken > limit:
+                    raise _too_large(limit)
+                if self._room < 0:
+                    raise RefusedError(503, "too many large requests at the same time")
+                parts.append(block)
+            return b"".join(parts)
+        finally:
+            self._room += taken
+
+
+async def body_blocks(request: Request) -> AsyncIterator[bytes]:
+    """Yield the body of *request* as it comes; refuse a client that trickles."""
+    loop = asyncio.get_running_loop()
+    began, taken = loop.time(), 0
+    blocks = aiter(request.stream())
+    while True:
+        try:
+            async with asyncio.timeout(limits.BODY_TIMEOUT_S):
+                block = await anext(blocks)
+        except StopAsyncIteration:
+            return
+        except TimeoutError:
+            raise RefusedError(408, "the request body did not come in time") from None
+        taken += len(block)
+        if loop.time() - began > limits.BODY_TIMEOUT_S + taken / limits.SLOWEST_BODY:
+            raise RefusedError(408, "the request body came too slowly")
+        yield block
+
+
+def content_length(request: Request) -> int | None:
+    """Return the length that the body is said to have, if it is said."""
+    text = request.headers.get("content-length", "")
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else None
+
+
+def _too_large(limit: int) -> RefusedError:
+    return RefusedError(413, f"the request body is larger than {limit:,} bytes")

@@ -1,0 +1,178 @@
+"""`/api/chat`, `/api/generate`, `/api/embed` and `/api/embeddings`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from modelpack.engine.purpose import Purpose
+from modelpack.errors import ModelPackError
+from modelpack.runtime.worker.messages import Ask
+from modelpack.server.daemon.answers import NDJSON, Stream, dumps, json_answer, unless_gone
+from modelpack.server.daemon.bodies import Bodies
+from modelpack.server.daemon.catalog import Catalog, Opened
+from modelpack.server.daemon.failures import UnableError, message_of
+from modelpack.server.daemon.fields import parse_body
+from modelpack.server.daemon.ollama.replies import Teller
+from modelpack.server.daemon.ollama.requests import (
+    Prompted,
+    Vectors,
+    chat_from,
+    embed_from,
+    embeddings_from,
+    generate_from,
+)
+from modelpack.server.daemon.routing import Refuse, routes
+from modelpack.server.daemon.speaking import Question, Replies, Speaker
+
+_NS = 1_000_000_000
+
+
+class Inference:
+    """Answers with the models of *catalog*."""
+
+    def __init__(self, catalog: Catalog, speaker: Speaker, bodies: Bodies, keep_s: float) -> None:
+        self._catalog = catalog
+        self._speaker = speaker
+        self._bodies = bodies
+        self._keep_s = keep_s
+
+    def routes(self, refuse: Refuse) -> list[Route]:
+        """Return what is answered here."""
+        return routes(
+            {
+                "/api/chat": {"POST": self._chat},
+                "/api/generate": {"POST": self._generate},
+                "/api/embed": {"POST": self._embed},
+                "/api/embeddings": {"POST": self._embeddings},
+            },
+            refuse,
+        )
+
+    async def _chat(self, request: Request) -> Response:
+        return await self._prompted(
+            request, chat_from(parse_body(await self._bodies.read(request)))
+        )
+
+    async def _generate(self, request: Request) -> Response:
+        asked = generate_from(parse_body(await self._bodies.read(request)))
+        return await self._prompted(request, asked)
+
+    async def _prompted(self, request: Request, asked: Prompted) -> Response:
+        opened = await self._catalog.open(asked.name)
+        keep_s = self._keep_s if asked.keep_s is None else asked.keep_s
+        teller = Teller(
+            asked.name, chats=asked.chats, logprobs=asked.wish is not None and asked.wish.logprobs
+        )
+        require(opened, "text", "chat" if asked.chats else "generate")
+        if asked.wish is None:
+            return await self._load(request, opened, asked, keep_s, teller)
+        able(opened, asked.wish)
+        question = Question(
+            opened=opened,
+            wish=replace(asked.wish, options=asked.options),
+            options=asked.options,
+            keep_s=keep_s,
+        )
+        answer = self._speaker.answer(question)
+        if asked.stream:
+            first = await unless_gone(request, anext(answer))
+            return Stream(_lines(first, answer, teller), NDJSON, answer)
+        return json_answer(teller.whole(await unless_gone(request, _all(answer))))
+
+    async def _load(
+        self, request: Request, opened: Opened, asked: Prompted, keep_s: float, teller: Teller
+    ) -> Response:
+        """Load the model, or let it go where it shall stay for no time."""
+        if keep_s == 0:
+            self._speaker.pool.expire(opened.model.digest)
+            return _told(teller.loaded("unload"), stream=asked.stream)
+        question = Question(opened=opened, wish=Ask(), options=asked.options, keep_s=keep_s)
+        await unless_gone(request, self._speaker.load(question))
+        return _told(teller.loaded("load"), stream=asked.stream)
+
+    async def _embed(self, request: Request) -> Response:
+        began = time.perf_counter_ns()
+        asked = embed_from(parse_body(await self._bodies.read(request)))
+        vectors, tokens, waited_s = await self._vectors(request, asked)
+        return json_answer(
+            {
+                "model": asked.name,
+                "embeddings": vectors,
+                "total_duration": time.perf_counter_ns() - began,
+                "load_duration": int(waited_s * _NS),
+                "prompt_eval_count": tokens,
+            }
+        )
+
+    async def _embeddings(self, request: Request) -> Response:
+        asked = embeddings_from(parse_body(await self._bodies.read(request)))
+        vectors, _, _ = await self._vectors(request, asked)
+        return json_answer({"embedding": vectors[0] if vectors else []})
+
+    async def _vectors(
+        self, request: Request, asked: Vectors
+    ) -> tuple[list[list[float]], int, float]:
+        opened = await self._catalog.open(asked.name)
+        require(opened, "vectors", "embeddings")
+        keep_s = self._keep_s if asked.keep_s is None else asked.keep_s
+        question = Question(opened=opened, wish=asked.wish, options=asked.options, keep_s=keep_s)
+        if not asked.wish.texts:
+            return [], 0, await unless_gone(request, self._speaker.load(question))
+        found, waited_s = await unless_gone(request, self._speaker.vectors(question))
+        return found.vectors, sum(found.tokens), waited_s
+
+
+def require(opened: Opened, purpose: Purpose, what: str) -> None:
+    """Check that the model can be asked for *purpose*.
+
+    Raises:
+        UnableError: it cannot; *what* is what the client calls it.
+    """
+    if opened.purpose != purpose and not (opened.purpose == "text" and purpose == "vectors"):
+        raise UnableError(f'"{opened.asked}" does not support {what}')
+
+
+def able(opened: Opened, wish: Ask) -> None:
+    """Check that the model can do what *wish* needs.
+
+    Raises:
+        UnableError: it cannot.
+    """
+    needs = {
+        "tools": bool(wish.tools),
+        "thinking": bool(wish.think),
+        "vision": any(message.images for message in wish.messages),
+    }
+    for ability, needed in needs.items():
+        if needed and ability not in opened.capabilities:
+            raise UnableError(f'"{opened.asked}" does not support {ability}')
+
+
+async def _all(answer: AsyncGenerator[Replies, None]) -> list[Replies]:
+    async with aclosing(answer):
+        return [replies async for replies in answer]
+
+
+async def _lines(
+    first: Replies, answer: AsyncGenerator[Replies, None], teller: Teller
+) -> AsyncGenerator[bytes, None]:
+    async with aclosing(answer):
+        yield teller.lines(first)
+        try:
+            async for replies in answer:
+                yield teller.lines(replies)
+        except ModelPackError as error:
+            yield (dumps({"error": message_of(error)}) + "\n").encode()
+
+
+def _told(said: dict[str, object], *, stream: bool) -> Response:
+    if not stream:
+        return json_answer(said)
+    return Response((dumps(said) + "\n").encode(), media_type=NDJSON)

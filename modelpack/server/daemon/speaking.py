@@ -1,0 +1,116 @@
+"""From a request to the answer of a model, whatever API it came by."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+from modelpack.engine.base import Delta, Finished
+from modelpack.errors import StoppedError
+from modelpack.runtime.embedded import Embedded, Part, collect
+from modelpack.runtime.reply import Reply, with_loading
+from modelpack.runtime.worker.messages import AskVectors, Piece, Wish
+from modelpack.server.daemon.catalog import Opened
+from modelpack.template.replies.parts import Thinking
+
+if TYPE_CHECKING:
+    from modelpack.modelfile.parameters import ParameterValue
+    from modelpack.server.daemon.metrics import Metrics
+    from modelpack.server.daemon.pool.pool import Lease, Pool
+
+Replies: TypeAlias = list[Reply]
+"""What came together; consecutive text is one piece."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What a model is asked, and how long it stays loaded afterwards."""
+
+    opened: Opened
+    wish: Wish
+    options: Mapping[str, ParameterValue] = field(default_factory=dict)
+    keep_s: float
+
+
+class Speaker:
+    """Lets models of *pool* answer; *defaults* are the parameters where nobody says any."""
+
+    def __init__(
+        self, pool: Pool, metrics: Metrics, defaults: Mapping[str, ParameterValue]
+    ) -> None:
+        self.pool = pool
+        self._metrics = metrics
+        self._defaults = dict(defaults)
+
+    async def load(self, question: Question) -> float:
+        """Load the model without asking it anything; return the seconds that it took."""
+        async with self._lease(question) as lease:
+            return lease.waited_s
+
+    async def answer(self, question: Question) -> AsyncGenerator[Replies, None]:
+        """Yield the answer as it comes; `Finished` comes last. Close it.
+
+        Raises:
+            BusyError: too many requests wait.
+            UnableError: the model cannot do what is asked of it, or the prompt does not fit.
+            EngineError: the model cannot be loaded, or has failed.
+        """
+        began = time.perf_counter()
+        first = True
+        async with (
+            self._lease(question) as lease,
+            aclosing(lease.worker.ask(question.wish)) as said,
+        ):
+            async for pieces in said:
+                if first:
+                    self._metrics.first_token(question.opened.name, time.perf_counter() - began)
+                    first = False
+                replies = merged(pieces)
+                if isinstance(replies[-1], Finished):
+                    finished = replies[-1]
+                    if finished.reason == "cancelled":
+                        raise StoppedError("the answer was given up")
+                    replies[-1] = with_loading(finished, lease.waited_s)
+                    self._metrics.answered(question.opened.name, finished.statistics)
+                yield replies
+
+    async def vectors(self, question: Question) -> tuple[Embedded, float]:
+        """Return vectors or scores, and the seconds that the request waited for its model."""
+        wish = question.wish
+        count = len(wish.texts) if isinstance(wish, AskVectors) else len(wish.documents)  # type: ignore[union-attr]
+        parts: list[Part] = []
+        async with self._lease(question) as lease, aclosing(lease.worker.ask(wish)) as said:
+            async for pieces in said:
+                parts += [piece for piece in pieces if isinstance(piece, Part)]
+            found = collect(parts, count)
+            self._metrics.embedded(question.opened.name, sum(found.tokens))
+            return found, lease.waited_s
+
+    def parameters(self, question: Question) -> dict[str, ParameterValue]:
+        """Return what counts: the request's options over the model's own over the defaults."""
+        return {**self._defaults, **question.opened.parameters, **question.options}
+
+    def _lease(self, question: Question) -> AbstractAsyncContextManager[Lease]:
+        model, parameters = question.opened.model, self.parameters(question)
+        return self.pool.use(model, parameters, question.keep_s)
+
+
+def merged(pieces: Sequence[Piece]) -> Replies:
+    """Return *pieces* with consecutive text in one piece."""
+    if len(pieces) == 1:
+        return [piece for piece in pieces if not isinstance(piece, Part)]
+    found: Replies = []
+    for piece in pieces:
+        last = found[-1] if found else None
+        if isinstance(piece, Part):
+            continue
+        if isinstance(piece, Delta) and isinstance(last, Delta):
+            found[-1] = Delta(last.text + piece.text, (*last.logprobs, *piece.logprobs))
+        elif isinstance(piece, Thinking) and isinstance(last, Thinking):
+            found[-1] = Thinking(last.text + piece.text)
+        else:
+            found.append(piece)
+    return found
