@@ -8,15 +8,35 @@ of all heads at once, so it is for contexts that are not too long, and with fewe
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from modelpack.engine.batch import PROMPT_CHUNK_CPU
+from modelpack.errors import InputError
+
+if TYPE_CHECKING:
+    from modelpack.engine.base import LoadOptions
 
 PLAIN_UP_TO = 16_384
 """Tokens of context up to which scores are held at once."""
 
 
-def is_flash(n_ctx: int, *, on_gpu: bool) -> bool:
-    """Tell whether flash attention is left to llama.cpp's choice, or plain attention wanted."""
-    return on_gpu or n_ctx > PLAIN_UP_TO
+def is_flash(options: LoadOptions, n_ctx: int, *, on_gpu: bool) -> bool:
+    """Tell whether flash attention is for a model loaded with *options*, or plain attention.
+
+    Where nothing is said and this is True, llama.cpp has the last word.
+
+    Raises:
+        InputError: keys and values of this type cannot do without, and it is turned off.
+    """
+    small = options.kv_cache_type != "f16"
+    if options.flash_attention == "off":
+        if small:
+            raise InputError(
+                f"a cache of the type {options.kv_cache_type} needs flash attention",
+                hint="turn it on, or take the type f16",
+            )
+        return False
+    return options.flash_attention == "on" or small or on_gpu or n_ctx > PLAIN_UP_TO
 
 
 def rows_of(n_ubatch: int, *, flash: bool) -> int:

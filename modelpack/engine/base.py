@@ -23,6 +23,9 @@ GrammarKind: TypeAlias = Literal["json", "json_schema", "regex", "lark", "gbnf"]
 """What a grammar is written in; `json` is any JSON object and needs no text."""
 Overflow: TypeAlias = Literal["length", "shift"]
 """What happens to an answer that fills the context: it ends, or older tokens make room for it."""
+Flash: TypeAlias = Literal["auto", "on", "off"]
+"""Whether attention is computed without holding all its scores; `auto` takes the faster way."""
+KvType: TypeAlias = Literal["f16", "q8_0", "q4_0"]
 Outcome: TypeAlias = Literal["done", "full", "aborted"]
 """How a step went: computed, not begun because memory is full, or broken off on request."""
 
@@ -68,6 +71,11 @@ class LoadOptions:
     n_gpu_layers: int = -1
     """Layers on the GPU; -1 stands for all."""
     main_gpu: int = 0
+    tensor_split: tuple[float, ...] = ()
+    """How layers are shared among GPUs, in proportion; nothing leaves it to llama.cpp."""
+    flash_attention: Flash = "auto"
+    kv_cache_type: KvType = "f16"
+    """The type of cached keys and values; smaller ones need flash attention."""
     use_mmap: bool | None = None
     """None leaves it to llama.cpp."""
     slots: int = 1

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ERRORS = ErrorLines()
+_KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}
+"""The numbers of `ggml_type`."""
 
 
 class Engine(Closing):
@@ -101,12 +103,14 @@ class Engine(Closing):
         params = library.llama_context_default_params()
         params.n_ctx = total
         params.n_batch = min(max(options.n_batch, options.slots), total)
-        flash = is_flash(self.n_ctx, on_gpu=self._is_on_gpu(options))
+        flash = is_flash(options, self.n_ctx, on_gpu=self._is_on_gpu(options))
         params.n_ubatch = min(rows_of(options.n_ubatch, flash=flash), params.n_batch)
         params.n_seq_max = options.slots
         params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
-        kind = "AUTO" if flash else "DISABLED"
+        wanted = options.flash_attention == "on" or options.kv_cache_type != "f16"
+        kind = "DISABLED" if not flash else "ENABLED" if wanted else "AUTO"
         params.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{kind}")
+        params.type_k = params.type_v = _KV_TYPES[options.kv_cache_type]
         params.swa_full = False
         params.kv_unified = options.pool > 0
         params.no_perf = True

@@ -6,13 +6,14 @@ Takes the library from `modelpack.engine.llamacpp`, which owns it.
 from __future__ import annotations
 
 import ctypes
+import math
 import os
 import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelpack.errors import EngineError, StoppedError
+from modelpack.errors import EngineError, InputError, StoppedError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -76,6 +77,19 @@ class _Watch:
         return not self.gave_up
 
 
+def _split(library: ModuleType, parts: Sequence[float]) -> ctypes.Array[ctypes.c_float] | None:
+    """Return *parts* for every device that llama.cpp could have; they must outlive loading."""
+    if not parts:
+        return None
+    most = int(library.llama_max_devices())
+    if len(parts) > most or not all(0 <= part < math.inf for part in parts) or not any(parts):
+        raise InputError(
+            "tensor_split is no share of layers for each GPU",
+            hint=f"give up to {most} numbers such as 3,1, not all of them zero",
+        )
+    return (ctypes.c_float * most)(*parts)
+
+
 def metadata_of(library: ModuleType, model: Handle, key: str) -> str:
     """Return the text of *key* in the GGUF's metadata, or nothing; arrays are not given."""
     name = key.encode()
@@ -134,6 +148,9 @@ def read_weights(
         params.load_mode = (
             library.LLAMA_LOAD_MODE_MMAP if options.use_mmap else library.LLAMA_LOAD_MODE_NONE
         )
+    split = _split(library, options.tensor_split)
+    if split is not None:
+        params.tensor_split = split
     watch = None if progress is None else _Watch(library, progress)
     if watch is not None:
         params.progress_callback = watch.callback

@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING
 
 from modelpack.engine.base import BATCH, Adapter, LoadOptions
 from modelpack.engine.sampling import Sampling
+from modelpack.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from modelpack.engine.base import Flash, KvType
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.runtime.model import ModelFiles
 
 _NOTHING = Sampling()
+_FLASH: tuple[Flash, ...] = ("auto", "on", "off")
+_KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
 
 
 def sampling_from(parameters: Mapping[str, ParameterValue]) -> Sampling:
@@ -40,7 +44,14 @@ def sampling_from(parameters: Mapping[str, ParameterValue]) -> Sampling:
 
 
 def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue]) -> LoadOptions:
-    """Return how to load *files* under *parameters*."""
+    """Return how to load *files* under *parameters*.
+
+    `flash_attention`, `kv_cache_type` and `tensor_split` are no parameters of a Modelfile: whoever
+    loads a model sets them.
+
+    Raises:
+        InputError: one of those three has a value that it cannot have.
+    """
     use_mmap = parameters.get("use_mmap")
     batch = _int(parameters, "num_batch", BATCH)
     return LoadOptions(
@@ -52,7 +63,34 @@ def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue
         n_gpu_layers=_int(parameters, "num_gpu", -1),
         main_gpu=_int(parameters, "main_gpu", 0),
         use_mmap=use_mmap if isinstance(use_mmap, bool) else None,
+        flash_attention=_flash(parameters.get("flash_attention", "auto")),
+        kv_cache_type=_kv_type(parameters.get("kv_cache_type", "f16")),
+        tensor_split=_numbers(parameters.get("tensor_split", "")),
     )
+
+
+def _flash(value: ParameterValue) -> Flash:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    found = next((known for known in _FLASH if known == value), None)
+    if found is not None:
+        return found
+    raise InputError(f"flash_attention is {value!r}", hint="it can be on, off or auto")
+
+
+def _kv_type(value: ParameterValue) -> KvType:
+    found = next((known for known in _KV_TYPES if known == value), None)
+    if found is not None:
+        return found
+    raise InputError(f"kv_cache_type is {value!r}", hint="it can be f16, q8_0 or q4_0")
+
+
+def _numbers(value: ParameterValue) -> tuple[float, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    try:
+        return tuple(float(part) for part in parts if part != "")  # type: ignore[union-attr]
+    except (TypeError, ValueError):
+        raise InputError(f"tensor_split is {value!r}", hint="it is numbers such as 3,1") from None
 
 
 def _int(parameters: Mapping[str, ParameterValue], key: str, default: int) -> int:

@@ -1,13 +1,36 @@
 from __future__ import annotations
 
+import pytest
+
 from modelpack.engine.attention import PLAIN_UP_TO, is_flash, rows_of
+from modelpack.engine.base import LoadOptions
+from modelpack.errors import InputError
+
+PLAIN = LoadOptions(weights=())
 
 
 def test_processors_compute_plainly_while_the_context_is_not_too_long():
-    assert not is_flash(4096, on_gpu=False)
-    assert not is_flash(PLAIN_UP_TO, on_gpu=False)
-    assert is_flash(PLAIN_UP_TO + 1, on_gpu=False)
-    assert is_flash(4096, on_gpu=True)
+    assert not is_flash(PLAIN, 4096, on_gpu=False)
+    assert not is_flash(PLAIN, PLAIN_UP_TO, on_gpu=False)
+    assert is_flash(PLAIN, PLAIN_UP_TO + 1, on_gpu=False)
+    assert is_flash(PLAIN, 4096, on_gpu=True)
+
+
+def test_what_is_wanted_is_done():
+    on = LoadOptions(weights=(), flash_attention="on")
+    off = LoadOptions(weights=(), flash_attention="off")
+    assert is_flash(on, 4096, on_gpu=False)
+    assert not is_flash(off, PLAIN_UP_TO + 1, on_gpu=True)
+
+
+def test_small_keys_and_values_need_flash_attention():
+    assert is_flash(LoadOptions(weights=(), kv_cache_type="q8_0"), 4096, on_gpu=False)
+    with pytest.raises(InputError, match="q4_0 needs flash attention"):
+        is_flash(
+            LoadOptions(weights=(), kv_cache_type="q4_0", flash_attention="off"),
+            4096,
+            on_gpu=False,
+        )
 
 
 def test_plain_attention_has_fewer_rows_at_once():

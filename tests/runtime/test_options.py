@@ -2,8 +2,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from modelpack.engine.base import Adapter, LoadOptions
 from modelpack.engine.sampling import Sampling
+from modelpack.errors import InputError
 from modelpack.runtime.model import ModelFiles
 from modelpack.runtime.options import load_options_from, sampling_from
 
@@ -49,3 +52,20 @@ def test_a_value_of_another_type_counts_as_not_given():
 
 def test_whole_numbers_do_for_fractions():
     assert sampling_from({"temperature": 0}).temperature == 0.0
+
+
+def test_whoever_loads_a_model_says_how_attention_is_computed():
+    given = {"flash_attention": "on", "kv_cache_type": "q8_0", "tensor_split": "3,1.5"}
+    options = load_options_from(FILES, given)
+    assert (options.flash_attention, options.kv_cache_type) == ("on", "q8_0")
+    assert options.tensor_split == (3.0, 1.5)
+    assert load_options_from(FILES, {"flash_attention": False}).flash_attention == "off"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("flash_attention", "maybe"), ("kv_cache_type", "q5"), ("tensor_split", "a,b")],
+)
+def test_what_they_cannot_have_is_refused(name, value):
+    with pytest.raises(InputError, match=name):
+        load_options_from(FILES, {name: value})

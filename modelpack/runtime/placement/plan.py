@@ -43,13 +43,15 @@ def needs_of(files: ModelFiles, options: LoadOptions, *, on_gpu: bool = False) -
         raise EngineError(f"the model {files.name!r} has no weights")
     trained = read_shape(headers[:1]).context
     n_ctx = context_size(options.n_ctx, trained)
-    flash = is_flash(n_ctx, on_gpu=on_gpu)
+    flash = is_flash(options, n_ctx, on_gpu=on_gpu)
     demand = Demand(
         n_ctx=n_ctx,
         slots=options.slots,
         n_batch=options.n_batch,
         n_ubatch=rows_of(options.n_ubatch, flash=flash),
         flash_attention=flash,
+        type_k=options.kv_cache_type,
+        type_v=options.kv_cache_type,
         pool=options.pool,
     )
     return estimate(

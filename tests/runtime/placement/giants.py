@@ -174,7 +174,7 @@ def write_giant(path: Path, giant: Giant | Mamba) -> Path:
 
 _PROGRAM = """
 import ctypes, sys, llama_cpp as l
-path, n_ctx, slots, flash, pool = sys.argv[1], *map(int, sys.argv[2:])
+path, n_ctx, slots, flash, pool, kind = sys.argv[1], *map(int, sys.argv[2:])
 take = l.llama_log_callback(lambda level, text, _: sys.stdout.buffer.write(text))
 l.llama_log_set(take, None)
 l.llama_backend_init()
@@ -191,6 +191,7 @@ params.n_ctx, params.n_seq_max = total, slots
 params.n_batch = min(2048, total)
 params.n_ubatch = min(512, params.n_batch)
 params.flash_attn_type = flash
+params.type_k = params.type_v = kind
 params.swa_full, params.kv_unified = False, pool > 0
 assert l.llama_init_from_model(model, params)
 sys.stdout.flush()
@@ -206,9 +207,18 @@ class Said:
     buffers: float
 
 
-def ask(path: Path, n_ctx: int, slots: int = 1, *, flash: bool = True, pool: int = 0) -> Said:
+def ask(
+    path: Path,
+    n_ctx: int,
+    slots: int = 1,
+    *,
+    flash: bool = True,
+    pool: int = 0,
+    kv_type: str = "f16",
+) -> Said:
     """Let llama.cpp lay out the model *path* without taking memory for it."""
     words = [str(path), str(n_ctx), str(slots), str(int(flash)), str(pool)]
+    words.append(str({"f16": 1, "q8_0": 8, "q4_0": 2}[kv_type]))
     done = subprocess.run(
         [sys.executable, "-c", _PROGRAM, *words], capture_output=True, check=False, timeout=100
     )

@@ -29,12 +29,19 @@ DEMANDS = [
     Demand(n_ctx=32_768, slots=4),
     Demand(n_ctx=100, slots=2),
     Demand(n_ctx=8192, slots=4, pool=10_000),
+    Demand(n_ctx=8192, type_k="q8_0", type_v="q8_0"),
+    Demand(n_ctx=8192, slots=2, type_k="q4_0", type_v="q4_0"),
 ]
 
 
 def asked(path, demand):
     return giants.ask(
-        path, demand.n_ctx, demand.slots, flash=demand.flash_attention, pool=demand.pool
+        path,
+        demand.n_ctx,
+        demand.slots,
+        flash=demand.flash_attention,
+        pool=demand.pool,
+        kv_type=demand.type_k,
     )
 
 
