@@ -88,12 +88,28 @@ class LoadOptions:
     """
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lead:
+    """Free text that an answer may begin with, before its grammar does: what a model thinks."""
+
+    opens: tuple[str, ...]
+    closes: tuple[str, ...]
+    """What stands around it, in one way or another; names of control tokens are those tokens."""
+    begun: bool = False
+    """Whether the prompt has opened it, so that it must be closed."""
+    then: str = ""
+    """What stands between it and the rest; if nothing, some space may."""
+    instead: str = ""
+    """What the answer begins with if there is none of it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Grammar:
     """What an answer must look like."""
 
     kind: GrammarKind
     text: str = ""
+    lead: Lead | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

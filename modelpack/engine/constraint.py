@@ -14,6 +14,7 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
+from modelpack.engine.marks import JSON_SPACE, leading
 from modelpack.engine.shortlist import Array
 from modelpack.errors import EngineError, InputError, LimitError, MissingExtraError
 
@@ -31,8 +32,6 @@ LEXER_STATES = 50_000
 """States of one answer's lexer, of one to two KiB each; five times fewer than by default."""
 COMPLAINT = 300
 """Characters of what llguidance says about a grammar."""
-_SPACE = " |\\r?\\n{1,2}[ \\t]{0,20}"
-"""Space between the parts of JSON; without a bound, small models write nothing else."""
 _NAMES = {
     "json": "JSON mode",
     "json_schema": "the JSON schema",
@@ -136,6 +135,8 @@ class Constraints:
             self._tokenizer = _tokenizer(llguidance, self._library, self._vocabulary)
         try:
             text = _translate(llguidance, grammar)
+            if grammar.lead is not None:
+                text = _behind(text, leading(grammar.lead, self._vocabulary.control_names))
         except (ValueError, RecursionError) as error:  # what the translators raise
             raise _refusal(grammar, f"{error}") from error
         limits = llguidance.LLParserLimits(max_lexer_states=LEXER_STATES, verbose_errors=False)
@@ -151,7 +152,7 @@ def _translate(llguidance: ModuleType, grammar: Grammar) -> str:
     if grammar.kind in ("json", "json_schema"):
         schema = {"type": "object"} if grammar.kind == "json" else json.loads(grammar.text)
         made: str = make.grammar_from_json_schema(
-            json.dumps(schema), defaults={"whitespace_pattern": _SPACE}
+            json.dumps(schema), defaults={"whitespace_pattern": JSON_SPACE}
         )
     elif grammar.kind == "regex":
         made = make.grammar_from_regex(grammar.text)
@@ -160,6 +161,16 @@ def _translate(llguidance: ModuleType, grammar: Grammar) -> str:
     else:
         made = make.grammar_from_lark(grammar.text)
     return made
+
+
+def _behind(text: str, lead: str) -> str:
+    """Return the grammar *text*, as llguidance has it, behind the rule `lead`."""
+    if not text.lstrip().startswith("{"):  # Lark, and not JSON that says what there is
+        return f"start: lead answer\n{lead}answer: %lark {{\n{text}\n}}\n"
+    (said,) = json.loads(text)["grammars"]
+    if said.get("lark_grammar"):
+        return f"start: lead answer\n{lead}answer: %lark {{\n{said['lark_grammar']}\n}}\n"
+    return f"start: lead answer\n{lead}answer: %json {json.dumps(said['json_schema'])}\n"
 
 
 def _from_gbnf(llguidance: ModuleType, text: str) -> str:

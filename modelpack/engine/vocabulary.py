@@ -76,6 +76,11 @@ class LlamaVocabulary:
         ]
         return sorted({*self._having(library.LLAMA_TOKEN_ATTR_CONTROL), *users})
 
+    @cached_property
+    def control_names(self) -> dict[str, int]:
+        """The names of `controls`, and which tokens they are."""
+        return {self.spelling(token).decode("utf-8", "replace"): token for token in self.controls()}
+
     def spellings(self) -> list[bytes]:
         """Return what every token stands for, the names of control tokens included."""
         handle, to_piece, room = self._handle, self._to_piece, _PIECE

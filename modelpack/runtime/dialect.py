@@ -11,6 +11,7 @@ from modelpack.runtime.conversation import PlainText
 from modelpack.template.gotemplate import GoTemplate
 from modelpack.template.jinja import JinjaTemplate
 from modelpack.template.replies.detect import PLAIN, Form, form_of
+from modelpack.template.replies.writing import Writing, writing_of
 
 if TYPE_CHECKING:
     from modelpack.engine.llamacpp import Engine
@@ -28,6 +29,8 @@ class Dialect:
 
     template: ChatTemplate
     form: Form
+    source: str = ""
+    """The text of the template."""
 
     @property
     def has_tools(self) -> bool:
@@ -44,6 +47,11 @@ class Dialect:
         """The template, if it shows the model a gap to fill."""
         template = self.template
         return template if isinstance(template, GoTemplate) and template.uses("suffix") else None
+
+    @property
+    def writing(self) -> Writing | None:
+        """How the model writes calls, if their arguments are JSON."""
+        return writing_of(self.form.calls, self.source)
 
     def render(
         self,
@@ -70,9 +78,9 @@ def dialect_of(files: ModelFiles, engine: Engine) -> Dialect:
         return Dialect(PlainText(), PLAIN)
     borders = engine.vocabulary.borders
     template = JinjaTemplate(source, bos_token=borders.bos_text, eos_token=borders.eos_text)
-    return Dialect(template, form_of(source, "jinja"))
+    return Dialect(template, form_of(source, "jinja"), source)
 
 
 def go_dialect(source: str) -> Dialect:
     """Return the dialect of a Go template; raises as `dialect_of`."""
-    return Dialect(GoTemplate(source), form_of(source, "go"))
+    return Dialect(GoTemplate(source), form_of(source, "go"), source)

@@ -12,23 +12,26 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelpack.engine.base import Request
+from modelpack.engine.base import Grammar, Request
 from modelpack.errors import EngineError, InputError
 from modelpack.runtime.conversation import complete, fit
 from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect
-from modelpack.runtime.grammars import grammar_of
+from modelpack.runtime.grammars import grammar_of, grammar_of_calls, lead_of
 from modelpack.runtime.markup import begin, tokenize_conversation
 from modelpack.runtime.options import sampling_from
 from modelpack.runtime.prepared import Prepared
+from modelpack.template.chat import ChatMessage
 from modelpack.template.replies.detect import PLAIN, Form, prefilled, reads
 from modelpack.template.replies.parser import ReplyParser
+from modelpack.template.replies.writing import Writing
 
 if TYPE_CHECKING:
     from modelpack.engine.llamacpp import Engine
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.runtime.ask import Ask, AskTokens
     from modelpack.runtime.model import ModelFiles
-    from modelpack.template.chat import ChatMessage, Think
+    from modelpack.template.chat import Think
+    from modelpack.template.gotemplate import GoTemplate
 
 Parameters: TypeAlias = "Mapping[str, ParameterValue]"
 Today: TypeAlias = Callable[[], datetime.date]
@@ -83,7 +86,8 @@ class Prompts:
             return begin(tokens, vocabulary) if ask.special else tokens
         dialect = self._dialect_for(ask)
         self._check(dialect, ask.tools, ask.think)
-        return self._tokenizer(dialect, ask.tools, ask.think)(self._said(ask))
+        render = self._renderer(dialect, ask, ask.tools)
+        return tokenize_conversation(self._said(ask), render, vocabulary)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """Return the text of *tokens*, names of control tokens included.
@@ -100,7 +104,8 @@ class Prompts:
         if ask.suffix is not None:
             raise InputError("a raw prompt has no suffix")
         tokens = self._engine.vocabulary.tokenize(raw, special=True)
-        request = self._request(ask, self._after(ask, tokens), parameters)
+        grammar = grammar_of(ask.format, ask.grammar)
+        request = self._request(ask, self._after(ask, tokens), parameters, grammar)
         return Prepared(replace(request, truncate=ask.truncate))
 
     def _infill(self, ask: Ask, suffix: str, parameters: Parameters) -> Prepared:
@@ -109,44 +114,89 @@ class Prompts:
         vocabulary = self._engine.vocabulary
         template = self._dialect_for(ask).infill
         if template is not None:
-            text = template.fill(prompt, suffix, today=self._today(), think=ask.think)
-            tokens = vocabulary.tokenize(text, special=True)
+            parts = [ChatMessage(role="", content=text) for text in (prompt, suffix)]
+            tokens = tokenize_conversation(parts, self._filler(template, ask), vocabulary)
         elif vocabulary.infill:
             before, after, middle = vocabulary.infill
             plain = vocabulary.tokenize(prompt, special=False)
             tokens = [before, *plain, after, *vocabulary.tokenize(suffix, special=False), middle]
         else:
             raise EngineError(f'"{self._files.name}" does not support insert')
-        return Prepared(self._request(ask, self._after(ask, tokens), parameters))
+        grammar = grammar_of(ask.format, ask.grammar)
+        return Prepared(self._request(ask, self._after(ask, tokens), parameters, grammar))
+
+    def _filler(self, template: GoTemplate, ask: Ask) -> Callable[[Sequence[ChatMessage]], str]:
+        today = self._today()
+
+        def fill(parts: Sequence[ChatMessage]) -> str:
+            before, after = (part.content for part in parts)
+            return template.fill(before, after, today=today, think=ask.think)
+
+        return fill
 
     def _chat(self, ask: Ask, parameters: Parameters) -> Prepared:
         """Answer the last of the messages.
 
         Turns that do not fit the context are left out, the oldest first, if that is wanted.
         """
-        dialect = self._dialect_for(ask)
+        dialect, vocabulary = self._dialect_for(ask), self._engine.vocabulary
         tools = () if ask.tool_choice == "none" else ask.tools
         self._check(dialect, tools, ask.think)
-        think = self._thinking(ask)
         said = self._said(ask)
-        tokenize = self._tokenizer(dialect, tools, think)
+        render = self._renderer(dialect, ask, tools)
+
+        def tokenize(part: Sequence[ChatMessage]) -> list[int]:
+            return tokenize_conversation(part, render, vocabulary)
+
         fits = ask.truncate and not ask.context
         tokens = fit(said, tokenize, self._engine.n_ctx) if fits else tokenize(said)
-        request = self._request(ask, self._after(ask, tokens), parameters)
+        inside = dialect.form.prefills and prefilled(render(said), dialect.form)
+        grammar = self._grammar(ask, dialect, tools, inside=inside)
+        request = self._request(ask, self._after(ask, tokens), parameters, grammar)
         if ask.context:
             request = replace(request, truncate=ask.truncate)
         if dialect.form == PLAIN:
             return Prepared(request)
-        inside = dialect.form.prefills and prefilled(
-            dialect.render(said, tools, today=self._today(), think=think), dialect.form
-        )
-        parser = ReplyParser(dialect.form, tools=tools, think=think, prefilled=inside)
+        parser = ReplyParser(dialect.form, tools=tools, think=ask.think, prefilled=inside)
         return Prepared(replace(request, spoken=self._spoken(dialect.form)), parser)
 
-    def _request(self, ask: Ask, tokens: Sequence[int], parameters: Parameters) -> Request:
+    def _grammar(
+        self, ask: Ask, dialect: Dialect, tools: Sequence[Mapping[str, object]], *, inside: bool
+    ) -> Grammar | None:
+        """Return what the answer must look like, behind what the model thinks."""
+        grammar = grammar_of(ask.format, ask.grammar)
+        calls = ask.tool_choice not in ("", "auto", "none")
+        if calls:
+            if grammar is not None:
+                raise InputError("an answer of a given form cannot be a call of a tool")
+            grammar = self._calls(ask.tool_choice, dialect, tools)
+        if grammar is None:
+            return None
+        lead = lead_of(dialect.form, think=ask.think, inside=inside, calls=calls)
+        return replace(grammar, lead=lead)
+
+    def _calls(
+        self, choice: str, dialect: Dialect, tools: Sequence[Mapping[str, object]]
+    ) -> Grammar:
+        writing = dialect.writing
+        if tools and writing is None:
+            raise EngineError(
+                f"the model {self._files.name!r} cannot be made to call a tool",
+                hint="it writes calls in a form that is not JSON; leave tool_choice to it",
+            )
+        return grammar_of_calls(
+            tools, choice, writing or Writing(), self._engine.vocabulary.control_names
+        )
+
+    def _request(
+        self,
+        ask: Ask,
+        tokens: Sequence[int],
+        parameters: Parameters,
+        grammar: Grammar | None,
+    ) -> Request:
         keep = parameters.get("num_keep", _KEPT)
         sampling = sampling_from(parameters)
-        grammar = grammar_of(ask.format, ask.grammar)
         if grammar is not None:
             self._engine.constraints.prepare(grammar)
         return Request(
@@ -169,15 +219,11 @@ class Prompts:
         opening = () if getattr(ask, "context", ()) else self._files.messages
         return complete(ask.messages, opening=opening, system=system)
 
-    def _tokenizer(
-        self, dialect: Dialect, tools: Sequence[Mapping[str, object]], think: Think
-    ) -> Callable[[Sequence[ChatMessage]], list[int]]:
+    def _renderer(
+        self, dialect: Dialect, ask: Ask | AskTokens, tools: Sequence[Mapping[str, object]]
+    ) -> Callable[[Sequence[ChatMessage]], str]:
         today = self._today()
-
-        def render(part: Sequence[ChatMessage]) -> str:
-            return dialect.render(part, tools, today=today, think=think)
-
-        return lambda part: tokenize_conversation(part, render, self._engine.vocabulary)
+        return lambda part: dialect.render(part, tools, today=today, think=ask.think)
 
     def _after(self, ask: Ask, tokens: list[int]) -> list[int]:
         """Return *tokens* behind those that *ask* says come before them."""
@@ -199,13 +245,6 @@ class Prompts:
             raise EngineError(f"the model {self._files.name!r} knows nothing of tools")
         if think and not dialect.thinks:
             raise EngineError(f"the model {self._files.name!r} does not think before it answers")
-
-    def _thinking(self, ask: Ask) -> Think:
-        if ask.format is None and ask.grammar is None:
-            return ask.think
-        if ask.think:
-            raise EngineError("an answer of a given format comes without thinking")
-        return False
 
     def _find_spoken(self, form: Form) -> frozenset[int]:
         """Return the control tokens that replies of *form* are read by."""

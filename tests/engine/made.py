@@ -25,11 +25,15 @@ _F32 = 0
 Shape = tuple[int, ...]
 
 
-def write_llama(path: Path, *, words: int = 0) -> Path:
-    """Write a model with ordinary attention, of *words* made-up tokens if that is not 0."""
+def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -> Path:
+    """Write a model with ordinary attention, of *words* made-up tokens if that is not 0.
+
+    Its last tokens are *controls*.
+    """
     numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
     numbers |= {"attention.head_count_kv": 4, "rope.dimension_count": _WIDTH // 4}
-    return _write(path, "llama", numbers, list(_attention()), words=words)
+    tensors = list(_attention())
+    return _write(path, "llama", numbers, tensors, words=words, controls=controls)
 
 
 def write_mamba(path: Path) -> Path:
@@ -85,6 +89,7 @@ def _write(
     tensors: list[tuple[str, Shape]],
     *,
     words: int = 0,
+    controls: tuple[str, ...] = (),
 ) -> Path:
     header = read_header(require(TINY))
     metadata = {
@@ -94,6 +99,8 @@ def _write(
     }
     if words:
         _make_up(metadata, words)
+    if controls:
+        _name(metadata, controls)
     size = len(metadata["tokenizer.ggml.tokens"].value)
     metadata["general.architecture"] = Value.string(kind)
     numbers = {**numbers, "context_length": 1024, "embedding_length": _WIDTH}
@@ -124,6 +131,18 @@ def _make_up(metadata: dict[str, Value], words: int) -> None:
     metadata["tokenizer.ggml.tokens"] = Value.array(ValueType.STRING, (*known.value, *made))
     metadata["tokenizer.ggml.token_type"] = Value.array(
         ValueType.INT32, (*types.value, *[1] * len(made))
+    )
+
+
+def _name(metadata: dict[str, Value], controls: tuple[str, ...]) -> None:
+    """Let the last tokens be *controls*."""
+    known, types = (metadata[f"tokenizer.ggml.{key}"] for key in ("tokens", "token_type"))
+    kept = len(known.value) - len(controls)
+    metadata["tokenizer.ggml.tokens"] = Value.array(
+        ValueType.STRING, (*known.value[:kept], *controls)
+    )
+    metadata["tokenizer.ggml.token_type"] = Value.array(
+        ValueType.INT32, (*types.value[:kept], *[3] * len(controls))
     )
 
 

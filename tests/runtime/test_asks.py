@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from engine.made import write_llama
 from engine.real import ANSWER, QUESTION, RAMBLE, TINY, asked, require
 
 from modelpack.engine.base import Delta, Finished, Grammar
@@ -12,6 +15,7 @@ from modelpack.runtime.ask import Ask, AskText, AskTokens
 from modelpack.runtime.model import ModelFiles
 from modelpack.runtime.worker.process import Worker
 from modelpack.template.chat import ChatMessage, ToolCall
+from modelpack.template.replies.parts import Thinking
 
 pytestmark = pytest.mark.model
 
@@ -172,8 +176,8 @@ def test_a_token_can_be_ruled_out(plain):
         said(plain, question(logit_bias={1_000_000: 1.0}))
 
 
-def tokens(worker: Worker, raw: str) -> tuple[int, ...]:
-    (finished,) = worker.ask(AskTokens(raw=raw, special=False, wants_tokens=True))
+def tokens(worker: Worker, raw: str, *, special: bool = False) -> tuple[int, ...]:
+    (finished,) = worker.ask(AskTokens(raw=raw, special=special, wants_tokens=True))
     return finished.tokens
 
 
@@ -232,6 +236,74 @@ def test_tools_can_be_hidden(plain):
         plain, question("What is the weather in Lyon?", tools=(WEATHER,), tool_choice="none")
     )
     assert hidden.statistics.prompt_tokens < shown.statistics.prompt_tokens
+
+
+STOP = {"type": "function", "function": {"name": "stop", "parameters": {"type": "object"}}}
+
+
+@pytest.mark.parametrize("content", ["hello", QUESTION])
+def test_a_tool_is_called_where_it_must_be(plain, content):
+    for seed in range(4):
+        options = {"temperature": 1.0, "seed": seed, "num_predict": 150}
+        ask = question(content, tools=(WEATHER, STOP), tool_choice="stop", options=options)
+        (call, finished) = plain.ask(ask)
+        assert (call.name, finished.reason) == ("stop", "stop")
+    *calls, _ = plain.ask(question(content, tools=(WEATHER,), tool_choice="required"))
+    assert {(type(call), call.name) for call in calls} == {(ToolCall, "get_weather")}
+    assert set(calls[0].arguments) <= {"city"}
+
+
+def test_a_tool_that_cannot_be_called_is_said_to_be_so(plain):
+    for tools in ((WEATHER,), ()):
+        with pytest.raises(InputError, match="no such tool"):
+            said(plain, question(tools=tools, tool_choice="other"))
+    with pytest.raises(InputError, match="cannot be a call"):
+        said(plain, question(tools=(WEATHER,), tool_choice="required", format="json"))
+    keyed = "{{ .Tools }}<tool_call><arg_key>{{ range .Messages }}{{ .Content }}{{ end }}"
+    with pytest.raises(EngineError, match="cannot be made to call a tool"):
+        said(plain, question(tools=(WEATHER,), tool_choice="required", template=keyed))
+
+
+SCHEMA = {
+    "type": "object",
+    "properties": {"a": {"enum": [1, 2]}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
+THINKS = "{{ range .Messages }}{{ .Content }}{{ end }}{{ if .Think }}<think>{{ end }}"
+
+
+@pytest.fixture(scope="module")
+def thinker(tmp_path_factory):
+    path = write_llama(
+        tmp_path_factory.mktemp("thinker") / "thinker.gguf", controls=("<think>", "</think>")
+    )
+    with Worker(files(weights=(path,), template=THINKS, name="thinker"), LIGHT) as worker:
+        yield worker
+
+
+def think_and_say(worker: Worker, bias: dict[int, float], **wishes: object) -> tuple[str, str]:
+    options = {"temperature": 1.0, "seed": 3, "num_predict": 200}
+    ask = question("hello", format=SCHEMA, logit_bias=bias, options=options, **wishes)
+    *pieces, finished = worker.ask(ask)
+    assert finished.reason == "stop"
+    thoughts = "".join(piece.text for piece in pieces if isinstance(piece, Thinking))
+    return thoughts, text_of(pieces)
+
+
+def test_a_model_thinks_freely_before_an_answer_of_a_given_form(thinker):
+    (opens, closes) = tokens(thinker, "<think></think>", special=True)
+    thoughts, text = think_and_say(thinker, {closes: 4.0}, think=True)
+    assert len(thoughts) > 5
+    assert json.loads(text)["a"] in (1, 2)
+    for bias, thinks in ((50.0, True), (-50.0, False)):
+        template = THINKS.replace(".Think", ".Never")
+        wishes = {"template": template, "logprobs": True}
+        thoughts, text = think_and_say(thinker, {opens: bias, closes: 4.0}, **wishes)
+        assert bool(thoughts) == thinks
+        assert json.loads(text)["a"] in (1, 2)
+    thoughts, text = think_and_say(thinker, {opens: 50.0}, think=False)
+    assert (thoughts, json.loads(text)["a"] in (1, 2)) == ("", True)
 
 
 def test_a_worker_says_what_it_has(plain):

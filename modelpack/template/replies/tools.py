@@ -22,33 +22,31 @@ class Tools:
     """Tools by name; false if there are none."""
 
     def __init__(self, tools: Sequence[Mapping[str, object]]) -> None:
-        self._schemas: dict[str, Mapping[str, object]] = {}
+        self.schemas: dict[str, Mapping[str, object]] = {}
+        """The schema of each tool's arguments; empty where there is none."""
         for tool in tools:
             inner = tool.get("function")
             function = inner if isinstance(inner, Mapping) else tool
             name = function.get("name")
             if isinstance(name, str):
-                self._schemas[name] = _properties(function)
+                self.schemas[name] = _schema(function)
 
     def __bool__(self) -> bool:
-        return bool(self._schemas)
+        return bool(self.schemas)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._schemas
+        return name in self.schemas
 
     def arguments(self, tool: str, texts: Mapping[str, str]) -> dict[str, object]:
         """Return *texts* as the types that the schema of *tool* gives them, else as text."""
-        schema = self._schemas.get(tool, {})
-        return {clean(name): convert(text, schema.get(name)) for name, text in texts.items()}
+        properties = self.schemas.get(tool, {}).get("properties")
+        known = properties if isinstance(properties, Mapping) else {}
+        return {clean(name): convert(text, known.get(name)) for name, text in texts.items()}
 
 
-def _properties(function: Mapping[str, object]) -> Mapping[str, object]:
-    for name in _SCHEMAS:
-        schema = function.get(name)
-        properties = schema.get("properties") if isinstance(schema, Mapping) else None
-        if isinstance(properties, Mapping):
-            return properties
-    return {}
+def _schema(function: Mapping[str, object]) -> Mapping[str, object]:
+    found = (function.get(name) for name in _SCHEMAS)
+    return next((schema for schema in found if isinstance(schema, Mapping)), {})
 
 
 def convert(text: str, schema: object) -> object:
