@@ -132,6 +132,8 @@ class Request:
     """First tokens that stay when others make room; negative stands for the whole prompt."""
     wants_tokens: bool = False
     """Whether the end tells the tokens of prompt and answer."""
+    repeats: int = 0
+    """How often a token may come again at once before the answer ends; 0 stands for no bound."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 ENDLESS = 10
 """An answer without a bound ends after as many contexts, as Ollama has it."""
+REPEATS = 30
+"""So often may one token come again before Ollama ends the answer: it would go on for ever."""
 _LEAST = 2
 """Tokens that are not kept at least, so that something can go."""
 

@@ -42,6 +42,10 @@ class Job:
     """Tokens that are next to be computed."""
     cached: int = 0
     generated: int = 0
+    last: int = -1
+    """The last token of the answer."""
+    repeated: int = 0
+    """How often the last token has come again."""
     shifted: int = 0
     asked_s: float = field(init=False)
     started_s: float = 0.0
@@ -83,6 +87,8 @@ class Job:
         """Take note of the next token of the answer."""
         if not self.generated:
             self.prompt_done_s = self.clock()
+        self.repeated = self.repeated + 1 if self.last == token else 0
+        self.last = token
         self.generated += 1
         self.pending = (token,)
 
@@ -107,7 +113,7 @@ class Job:
         if token in self.request.spoken and isinstance(detokenizer, Speller):
             piece = detokenizer.spelling(token)
         events = self._tell(self.text.feed(piece))
-        if self.text.stopped or choice.complete:
+        if self.text.stopped or choice.complete or 0 < self.request.repeats < self.repeated:
             return events, "stop"
         if self.generated >= (limit if limit > 0 else endless):
             return events, "length"

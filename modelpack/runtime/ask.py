@@ -47,6 +47,8 @@ class Ask:
     """Whether old tokens make room where an answer fills the context, or it ends there."""
     wants_tokens: bool = False
     """Whether the end tells the tokens of prompt and answer."""
+    repeats: int = 0
+    """How often a token may come again at once before the answer ends; 0 stands for no bound."""
     options: Mapping[str, ParameterValue] = field(default_factory=dict)
 
 

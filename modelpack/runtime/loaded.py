@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from modelpack.engine import llamacpp
 from modelpack.engine.base import Finished
 from modelpack.engine.closing import Closing
+from modelpack.engine.overflow import REPEATS
 from modelpack.errors import EngineError
 from modelpack.runtime.ask import Ask
 from modelpack.runtime.options import load_options_from
@@ -72,7 +73,8 @@ class LoadedModel(Closing):
         """Answer *messages*: pieces of text, thoughts and calls, then one `Finished`.
 
         Another `num_ctx` (or other parameter of loading) in *options* loads the model again.
-        Turns that do not fit the context are left out, the oldest first.
+        Turns that do not fit the context are left out, the oldest first. An answer that only says
+        the same token over and over ends, as with Ollama.
 
         Raises:
             TemplateError: the template refuses this conversation.
@@ -84,6 +86,7 @@ class LoadedModel(Closing):
             tools=tuple(tools),
             think=think,
             format=format,
+            repeats=REPEATS,
             options=options,
         )
         yield from self.ask(ask, cancel)

@@ -208,6 +208,7 @@ class Prompts:
             overflow="shift" if ask.shift else "length",
             num_keep=int(keep) if isinstance(keep, int | float) else _KEPT,
             wants_tokens=ask.wants_tokens,
+            repeats=ask.repeats,
         )
 
     def _dialect_for(self, ask: Ask | AskTokens) -> Dialect:

@@ -322,3 +322,11 @@ def test_what_is_wrong_reaches_only_whoever_asked(plain):
             list(plain.ask(wrong))
     assert isinstance(first, Delta)
     assert isinstance([*going][-1], Finished)
+
+
+def test_an_answer_that_says_the_same_over_and_over_can_be_ended(plain):
+    endless = {"temperature": 0.0, "num_predict": 100}
+    text, finished = said(plain, Ask(raw=RAMBLE, options=endless, repeats=30))
+    assert text == "o" * 32
+    assert finished.reason == "stop"
+    assert said(plain, Ask(raw=RAMBLE, options=endless))[1].reason == "length"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Finished
 from modelpack.engine.closing import Closing
+from modelpack.engine.overflow import REPEATS
 from modelpack.engine.purpose import Purpose, purpose_of_file
 from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.ask import Ask, AskScores, AskVectors, Wish
@@ -83,6 +84,7 @@ class WorkerModel(Closing):
             tools=tuple(tools),
             think=think,
             format=format,
+            repeats=REPEATS,
             options=options,
         )
         yield from self.ask(ask, cancel)
