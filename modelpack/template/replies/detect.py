@@ -32,6 +32,10 @@ class Calls(Enum):
     APRIEL = "apriel"
     HERMES = "hermes"
     LLAMA_3 = "llama-3"
+    LFM = "lfm"
+    PYTHON = "python"
+    GEMMA = "gemma"
+    FUNCTION_GEMMA = "function-gemma"
     JSON = "json"
 
 
@@ -63,10 +67,25 @@ _CALLS: tuple[tuple[Calls, tuple[str, ...]], ...] = (
     (Calls.NEMOTRON, ("<TOOLCALL>",)),
     (Calls.APRIEL, ("<tool_calls>",)),
     (Calls.HERMES, ("<tool_call>",)),
+    (Calls.GEMMA, ("<|tool_call>", "call:")),
+    (Calls.FUNCTION_GEMMA, ("<start_function_call>",)),
+    (Calls.LFM, ("<|tool_call_start|>",)),
+    (Calls.PYTHON, ("func_name1(",)),
     (Calls.LLAMA_3, ("<|python_tag|>",)),
 )
 _HARMONY = ("<|start|>", "<|channel|>", "<|constrain|>", "<|message|>", "<|end|>")
-_NAMING = ("tool", "python_tag", "function", "invoke", "args", "call_id", "action", "dsml")
+_NAMING = (
+    "tool",
+    "python_tag",
+    "function",
+    "invoke",
+    "args",
+    "call_id",
+    "action",
+    "dsml",
+    "escape",
+    '"',
+)
 """What is in the names of the control tokens that stand around calls and their parts."""
 _TOOLS = {"jinja": "tools", "go": ".Tools"}
 _GENERIC = ("name", "parameters"), ("name", "arguments")
@@ -82,6 +101,7 @@ _THINKING: tuple[tuple[str, Tags], ...] = (
             ("Here is my response:", "Here's my response:"),
         ),
     ),
+    ("<|channel>thought", Tags(("<|channel>thought",), ("<channel|>",))),
     ("</thinking>", Tags(("<thinking>",), ("</thinking>",))),
     ("<think>", Tags(("<think>",), ("</think>",))),
     ("</think>", Tags(("<think>",), ("</think>",))),
@@ -113,7 +133,8 @@ def reads(form: Form, name: str) -> bool:
     """
     if form.calls is Calls.HARMONY:
         return name in _HARMONY
-    if form.thinking is not None and name in (*form.thinking.opens, *form.thinking.closes):
+    tags = form.thinking
+    if tags is not None and any(name in tag for tag in (*tags.opens, *tags.closes)):
         return True
     word = name.lower()
     return form.calls is not None and any(part in word for part in _NAMING)

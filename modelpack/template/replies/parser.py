@@ -7,12 +7,14 @@ from functools import partial
 from typing import TypeAlias
 
 from modelpack.template.chat import Think
+from modelpack.template.replies.braced import FUNCTION_GEMMA, GEMMA_4, read_braced
 from modelpack.template.replies.bracketed import TOOL_CALLS, read_bracketed
 from modelpack.template.replies.detect import Calls, Form
 from modelpack.template.replies.fenced import read_beginning, read_json
 from modelpack.template.replies.harmony import read_channels
 from modelpack.template.replies.invoked import DSML, MINIMAX, read_invoked
 from modelpack.template.replies.parts import Part
+from modelpack.template.replies.pythonic import TOOL_CALL_START, read_called, read_listed
 from modelpack.template.replies.recipients import read_recipients
 from modelpack.template.replies.reply import Reply, plain, text_until
 from modelpack.template.replies.sections import DEEPSEEK, KIMI, read_section
@@ -43,6 +45,12 @@ _READERS: dict[Calls, tuple[Markers, _Read]] = {
     Calls.NEMOTRON: _fenced("<TOOLCALL>", "</TOOLCALL>"),
     Calls.APRIEL: _fenced("<tool_calls>", "</tool_calls>"),
     Calls.LLAMA_3: _fenced("<|python_tag|>"),
+    Calls.LFM: (Markers(TOOL_CALL_START), read_listed),
+    Calls.GEMMA: (Markers(GEMMA_4.opens), partial(read_braced, braces=GEMMA_4)),
+    Calls.FUNCTION_GEMMA: (
+        Markers(FUNCTION_GEMMA.opens),
+        partial(read_braced, braces=FUNCTION_GEMMA),
+    ),
 }
 _AT_BEGINNING = (Calls.LLAMA_3, Calls.JSON)
 """Ways to write calls without a marker."""
@@ -115,6 +123,9 @@ def _rest(reply: Reply, form: Form) -> Steps[None]:
     if form.calls is Calls.RECIPIENTS:
         yield from read_recipients(reply)
         return
+    if form.calls is Calls.PYTHON and reply.tools:
+        yield from read_called(reply)
+        reply.give_back()
     if form.calls in _AT_BEGINNING and reply.tools:
         yield from read_beginning(reply)
         reply.give_back()

@@ -46,6 +46,7 @@ _WRITINGS: Final[dict[Calls, Writing]] = {
     Calls.GRANITE: _listed("<|tool_call|>", ""),
     Calls.NEMOTRON: _listed("<TOOLCALL>", "</TOOLCALL>"),
     Calls.APRIEL: _listed("<tool_calls>", "</tool_calls>"),
+    Calls.LFM: _listed("<|tool_call_start|>", "<|tool_call_end|>"),
     Calls.LLAMA_3: _LLAMA,
     Calls.JSON: _LLAMA,
     Calls.COMMAND_R: Writing(

@@ -195,6 +195,68 @@ RECORDED = {
         "<tool_call>get_weather<arg_key>city</arg_key><arg_value>Oslo</arg_value></tool_call>.",
         [OSLO, Text(".")],
     ),
+    "lfm 2, like Python": (
+        Calls.LFM,
+        (
+            "I look.<|tool_call_start|>[get_weather(city='Köln', days=2), now()]<|tool_call_end|>"
+            "Done"
+        ),
+        [Text("I look."), COLOGNE, NOW, Text("Done")],
+    ),
+    "lfm 2, JSON": (
+        Calls.LFM,
+        f"<|tool_call_start|>[{_OSLO}]<|tool_call_end|>",
+        [OSLO],
+    ),
+    "lfm 2, all that Python has": (
+        Calls.LFM,
+        (
+            '<|tool_call_start|>[get_weather(city="Oslo", days=-2, units=["a", (1.5, None)], '
+            "other={'b': true, 'c': False})]<|tool_call_end|>"
+        ),
+        [
+            ToolCall(
+                name="get_weather",
+                arguments={
+                    "city": "Oslo",
+                    "days": -2,
+                    "units": ["a", [1.5, None]],
+                    "other": {"b": True, "c": False},
+                },
+            )
+        ],
+    ),
+    "llama 4": (Calls.PYTHON, ' [get_weather(city="Oslo"), now()]', [OSLO, NOW]),
+    "llama 4, text": (Calls.PYTHON, "[link(a)] and f(x)", [Text("[link(a)] and f(x)")]),
+    "gemma 4": (
+        Calls.GEMMA,
+        (
+            'I look.<|tool_call>call:get_weather{city:<|"|>Köln<|"|>,days:2}<tool_call|>'
+            "<|tool_call>call:now{}<tool_call|>"
+        ),
+        [Text("I look."), COLOGNE, NOW],
+    ),
+    "gemma 4, all that JSON has": (
+        Calls.GEMMA,
+        (
+            '<|tool_call>call:get_weather{city:<|"|>a{b:"c",}<|"|>,'
+            'units:[<|"|>x<|"|>,{y z:true}]}<tool_call|>'
+        ),
+        [
+            ToolCall(
+                name="get_weather",
+                arguments={"city": 'a{b:"c",}', "units": ["x", {"y z": True}]},
+            )
+        ],
+    ),
+    "function gemma": (
+        Calls.FUNCTION_GEMMA,
+        (
+            "<start_function_call>call:get_weather{city:<escape>Oslo<escape>}<end_function_call>"
+            "<start_function_call>call:now{}<end_function_call>"
+        ),
+        [OSLO, NOW],
+    ),
     "minimax": (
         Calls.MINIMAX,
         (

@@ -22,6 +22,8 @@ THINK = form_of("<think> {{ tools }} <tool_call>", "jinja")
         (Form(Calls.DEEPSEEK), "<\uff5ctool\u2581call\u2581begin\uff5c>", True),
         (Form(Calls.HARMONY), "<|channel|>", True),
         (Form(Calls.HARMONY), "<|return|>", False),
+        (form_of("<|channel>thought", "jinja"), "<|channel>", True),
+        (Form(Calls.GEMMA), '<|"|>', True),
         (PLAIN, "<tool_call>", False),
     ],
 )

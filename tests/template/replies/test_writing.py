@@ -16,7 +16,10 @@ SOURCES = {
     "deepseek in fences": (Calls.DEEPSEEK, "```json"),
     "json with parameters": (Calls.JSON, "name parameters"),
 }
-NO_JSON = {Calls.GLM, Calls.QWEN_CODER, Calls.MINIMAX, Calls.DSML}
+NO_JSON = {
+    *(Calls.GLM, Calls.QWEN_CODER, Calls.MINIMAX, Calls.DSML),
+    *(Calls.PYTHON, Calls.GEMMA, Calls.FUNCTION_GEMMA),
+}
 
 
 def written(writing, calls: list[tuple[str, dict[str, object]]]) -> str:
