@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from modelpack.modelfile.parameters import ParameterValue
 from modelpack.ops.context import Context
-from modelpack.server.daemon import ollama
+from modelpack.server.daemon import anthropic, ollama, openai
 from modelpack.server.daemon.answers import json_answer
 from modelpack.server.daemon.bodies import Bodies
 from modelpack.server.daemon.catalog import Catalog
@@ -40,7 +40,12 @@ def build(context: Context, settings: ServeSettings, pool: Pool, rules: Rules) -
         metrics=metrics,
         keep_s=settings.keep_alive_s,
     )
-    routes = [*Health(services.metrics, pool).routes(), *ollama.routes(services)]
+    routes = [
+        *Health(services.metrics, pool).routes(),
+        *ollama.routes(services),
+        *openai.routes(services),
+        *anthropic.routes(services),
+    ]
     app = Starlette(routes=routes, exception_handlers={HTTPException: _no_route})
     app.router.redirect_slashes = False
     known = frozenset(route.path for route in routes)

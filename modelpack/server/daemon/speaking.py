@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import Delta, Finished
-from modelpack.errors import StoppedError
+from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.embedded import Embedded, Part, collect
 from modelpack.runtime.reply import Reply, with_loading
-from modelpack.runtime.worker.messages import AskVectors, Piece, Wish
+from modelpack.runtime.worker.messages import AskTokens, AskVectors, Piece, Wish
 from modelpack.server.daemon.catalog import Opened
+from modelpack.server.daemon.failures import UnableError
 from modelpack.template.replies.parts import Thinking
 
 if TYPE_CHECKING:
@@ -50,8 +51,12 @@ class Speaker:
         async with self._lease(question) as lease:
             return lease.waited_s
 
-    async def answer(self, question: Question) -> AsyncGenerator[Replies, None]:
+    async def answer(
+        self, question: Question, counting: tuple[AskTokens, Callable[[int], None]] | None = None
+    ) -> AsyncGenerator[Replies, None]:
         """Yield the answer as it comes; `Finished` comes last. Close it.
+
+        With *counting* the tokens of that prompt are told before the answer begins.
 
         Raises:
             BusyError: too many requests wait.
@@ -64,7 +69,9 @@ class Speaker:
             self._lease(question) as lease,
             aclosing(lease.worker.ask(question.wish)) as said,
         ):
-            async for pieces in said:
+            if counting is not None:
+                counting[1](await _count(lease, counting[0]))
+            async for pieces in _at_fault(lease, said):
                 if first:
                     self._metrics.first_token(question.opened.name, time.perf_counter() - began)
                     first = False
@@ -76,6 +83,11 @@ class Speaker:
                     replies[-1] = with_loading(finished, lease.waited_s)
                     self._metrics.answered(question.opened.name, finished.statistics)
                 yield replies
+
+    async def count(self, question: Question) -> int:
+        """Return how many tokens a prompt has; its wish is an `AskTokens`."""
+        async with self._lease(question) as lease:
+            return await _count(lease, question.wish)
 
     async def vectors(self, question: Question) -> tuple[Embedded, float]:
         """Return vectors or scores, and the seconds that the request waited for its model."""
@@ -96,6 +108,27 @@ class Speaker:
     def _lease(self, question: Question) -> AbstractAsyncContextManager[Lease]:
         model, parameters = question.opened.model, self.parameters(question)
         return self.pool.use(model, parameters, question.keep_s)
+
+
+async def _at_fault(
+    lease: Lease, said: AsyncGenerator[list[Piece], None]
+) -> AsyncGenerator[list[Piece], None]:
+    """Yield what is *said*; what a worker that goes on refuses is the request's fault."""
+    try:
+        async for pieces in said:
+            yield pieces
+    except EngineError as error:
+        if not lease.worker.is_alive:
+            raise
+        raise UnableError(str(error), hint=error.hint) from None
+
+
+async def _count(lease: Lease, wish: Wish) -> int:
+    async with aclosing(lease.worker.ask(wish)) as said:
+        async for pieces in said:
+            if isinstance(pieces[-1], Finished):
+                return pieces[-1].statistics.prompt_tokens
+    raise EngineError("the prompt was not counted")
 
 
 def merged(pieces: Sequence[Piece]) -> Replies:

@@ -11,13 +11,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from modelpack.engine.purpose import Purpose
 from modelpack.errors import ModelPackError
 from modelpack.runtime.worker.messages import Ask
+from modelpack.server.daemon.abilities import able, require
 from modelpack.server.daemon.answers import NDJSON, Stream, dumps, json_answer, unless_gone
 from modelpack.server.daemon.bodies import Bodies
 from modelpack.server.daemon.catalog import Catalog, Opened
-from modelpack.server.daemon.failures import UnableError, message_of
+from modelpack.server.daemon.failures import message_of
 from modelpack.server.daemon.fields import parse_body
 from modelpack.server.daemon.ollama.replies import Teller
 from modelpack.server.daemon.ollama.requests import (
@@ -127,32 +127,6 @@ class Inference:
             return [], 0, await unless_gone(request, self._speaker.load(question))
         found, waited_s = await unless_gone(request, self._speaker.vectors(question))
         return found.vectors, sum(found.tokens), waited_s
-
-
-def require(opened: Opened, purpose: Purpose, what: str) -> None:
-    """Check that the model can be asked for *purpose*.
-
-    Raises:
-        UnableError: it cannot; *what* is what the client calls it.
-    """
-    if opened.purpose != purpose and not (opened.purpose == "text" and purpose == "vectors"):
-        raise UnableError(f'"{opened.asked}" does not support {what}')
-
-
-def able(opened: Opened, wish: Ask) -> None:
-    """Check that the model can do what *wish* needs.
-
-    Raises:
-        UnableError: it cannot.
-    """
-    needs = {
-        "tools": bool(wish.tools),
-        "thinking": bool(wish.think),
-        "vision": any(message.images for message in wish.messages),
-    }
-    for ability, needed in needs.items():
-        if needed and ability not in opened.capabilities:
-            raise UnableError(f'"{opened.asked}" does not support {ability}')
 
 
 async def _all(answer: AsyncGenerator[Replies, None]) -> list[Replies]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Sequence
 
 from modelpack.engine.base import Delta, Finished, TokenLogprob
 from modelpack.server.daemon.answers import dumps, now
+from modelpack.server.daemon.gathered import Gathered, call_id
 from modelpack.server.daemon.speaking import Replies
 from modelpack.template.chat import ToolCall
 from modelpack.template.replies.parts import Thinking
@@ -100,25 +100,6 @@ class Teller:
         index, self._calls = self._calls, self._calls + 1
         function = {"index": index, "name": call.name, "arguments": dict(call.arguments)}
         return {"id": call.id or call_id(), "function": function}
-
-
-class Gathered:
-    """A whole answer, put together."""
-
-    def __init__(self, replies: Sequence[Replies]) -> None:
-        said = [reply for together in replies for reply in together]
-        self.text = "".join(reply.text for reply in said if isinstance(reply, Delta))
-        self.thinking = "".join(reply.text for reply in said if isinstance(reply, Thinking))
-        self.calls = [reply for reply in said if isinstance(reply, ToolCall)]
-        self.logprobs = [
-            one for reply in said if isinstance(reply, Delta) for one in reply.logprobs
-        ]
-        self.finished = next(reply for reply in said if isinstance(reply, Finished))
-
-
-def call_id() -> str:
-    """Return a new name for a call, as Ollama makes them."""
-    return f"call_{secrets.token_hex(4)}"
 
 
 def logprob_json(one: TokenLogprob) -> dict[str, object]:

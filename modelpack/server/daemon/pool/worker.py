@@ -73,6 +73,11 @@ class AsyncWorker:
         child.socket.setblocking(False)
         self._loop.add_reader(child.socket, self._readable)
 
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can be asked."""
+        return self._cause is None
+
     async def ask(self, wish: Wish) -> AsyncGenerator[list[Piece], None]:
         """Yield what comes for *wish*, together what came together; `Finished` comes last.
 
