@@ -67,11 +67,11 @@ class Speaker:
         first = True
         async with (
             self._lease(question) as lease,
-            aclosing(lease.worker.ask(question.wish)) as said,
+            aclosing(_at_fault(lease, question.wish)) as said,
         ):
             if counting is not None:
                 counting[1](await _count(lease, counting[0]))
-            async for pieces in _at_fault(lease, said):
+            async for pieces in said:
                 if first:
                     self._metrics.first_token(question.opened.name, time.perf_counter() - began)
                     first = False
@@ -110,13 +110,12 @@ class Speaker:
         return self.pool.use(model, parameters, question.keep_s)
 
 
-async def _at_fault(
-    lease: Lease, said: AsyncGenerator[list[Piece], None]
-) -> AsyncGenerator[list[Piece], None]:
-    """Yield what is *said*; what a worker that goes on refuses is the request's fault."""
+async def _at_fault(lease: Lease, wish: Wish) -> AsyncGenerator[list[Piece], None]:
+    """Yield what comes for *wish*; what a worker that goes on refuses is the request's fault."""
     try:
-        async for pieces in said:
-            yield pieces
+        async with aclosing(lease.worker.ask(wish)) as said:
+            async for pieces in said:
+                yield pieces
     except EngineError as error:
         if not lease.worker.is_alive:
             raise
