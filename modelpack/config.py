@@ -34,6 +34,13 @@ class Settings:
     """`SOURCE_DATE_EPOCH` as RFC 3339, where it is set."""
     config: Path | None = None
     """The configuration file: `MODELPACK_CONFIG`, else `~/.modelpack/config.yaml` if it exists."""
+    host: str = ""
+    """Where the model server is: `MODELPACK_HOST`, else `OLLAMA_HOST`; empty for where it usually
+    is."""
+    api_key: str = ""
+    """The key to show to it: `MODELPACK_API_KEY`."""
+    local: bool = False
+    """Never ask it: `MODELPACK_LOCAL`."""
     environment: Mapping[str, str]
     """The environment itself, for those who follow other programs' conventions."""
 
@@ -52,10 +59,13 @@ class Settings:
             no_history=_first(env, "MODELPACK_NOHISTORY", "OLLAMA_NOHISTORY").lower() not in _FALSE,
             created=_source_date(env.get("SOURCE_DATE_EPOCH", "")),
             config=Path(config).expanduser() if config else usual if usual.is_file() else None,
+            host=_first(env, "MODELPACK_HOST", "OLLAMA_HOST"),
+            api_key=_first(env, "MODELPACK_API_KEY"),
+            local=_first(env, "MODELPACK_LOCAL").lower() not in _FALSE,
             environment=env,
         )
 
-    def host(self, name: str) -> HostSettings:
+    def registry_host(self, name: str) -> HostSettings:
         """Return what the configuration file says about the registry *name*.
 
         Raises:

@@ -20,6 +20,7 @@
     ├── EngineError                7  a model that cannot be loaded or run
     ├── StoreError                 8  the local store cannot be read or written
     ├── StoppedError               1  work of several threads ended because one of them failed
+    ├── ServerError               10  the model server cannot be reached, or refused
     └── MissingExtraError          9  an optional part of ModelPack is not installed
 
 `str(error)` says what failed in one line; `hint` says what to do about it.
@@ -130,6 +131,12 @@ class StoreError(ModelPackError):
     """The local store cannot be read or written."""
 
     exit_code = 8
+
+
+class ServerError(ModelPackError):
+    """The model server could not be reached, failed, or refused what it was asked for."""
+
+    exit_code = 10
 
 
 class StoppedError(ModelPackError):

@@ -116,7 +116,7 @@ class Context:
         from modelpack.registry.session import Connection
         from modelpack.registry.trust import Identity
 
-        said = self.settings.host(host)
+        said = self.settings.registry_host(host)
         ca_file = self._named(self.network.ca_file, said.ca_file, "ca-file")
         certificate = self._named(self.network.cert_file, said.cert_file, "cert-file")
         with_key = self.network if self.network.cert_file else said  # one place has both

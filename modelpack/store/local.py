@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import socket
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
@@ -35,6 +37,15 @@ class LocalStore:
         self._blobs = Blobs(self.layout)
         self._names = Names(self.layout)
         self._referrers = Referrers(self.layout)
+
+    @property
+    def identity(self) -> str:
+        """What tells this store from others, on this machine and elsewhere; not where it lies."""
+        machine = ""
+        with suppress(OSError):
+            machine = Path("/etc/machine-id").read_text().strip()
+        place = f"{machine}:{socket.gethostname()}:{self.layout.root.resolve()}"
+        return hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
     @contextmanager
     def adding(self) -> Iterator[None]:

@@ -40,7 +40,7 @@ def config(clean_environment: Path) -> Path:
 
 
 def said(host: str) -> HostSettings:
-    return Settings.from_environment().host(host)
+    return Settings.from_environment().registry_host(host)
 
 
 def test_everything_that_can_be_said_about_a_registry(config, clean_environment):

@@ -40,7 +40,7 @@ class Models:
         return routes(
             {
                 "/": {"GET": _greet},
-                "/api/version": {"GET": _version},
+                "/api/version": {"GET": self._version},
                 "/api/status": {"GET": _status},
                 "/api/tags": {"GET": self._tags},
                 "/api/ps": {"GET": self._ps},
@@ -50,6 +50,11 @@ class Models:
             },
             refuse,
         )
+
+    async def _version(self, request: Request) -> Response:
+        del request
+        store = self._catalog.context.store.identity
+        return json_answer({"version": __version__, "server": "modelpack", "store": store})
 
     async def _tags(self, request: Request) -> Response:
         del request
@@ -133,11 +138,6 @@ def _both(fields: Fields) -> tuple[str, str]:
 async def _greet(request: Request) -> Response:
     del request
     return PlainTextResponse("Ollama is running")
-
-
-async def _version(request: Request) -> Response:
-    del request
-    return json_answer({"version": __version__, "server": "modelpack"})
 
 
 async def _status(request: Request) -> Response:

@@ -1,0 +1,85 @@
+"""From a Modelfile here to a model there: files are sent as blobs, the rest is said."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from modelpack import limits
+from modelpack.builder.sources import locate, read_gguf_files
+from modelpack.client.http import Client
+from modelpack.client.models import create
+from modelpack.errors import InputError, NotFoundError
+from modelpack.modelfile import Modelfile, parse
+from modelpack.progress import Event, Report
+
+
+def create_from(client: Client, name: str, source: bytes, folder: Path, report: Report) -> None:
+    """Have the server build the Modelfile *source*, whose paths are relative to *folder*, as *name*.
+
+    Raises:
+        ModelfileError: the Modelfile is wrong.
+        NotFoundError: a file that it names is not there.
+        ServerError: the server cannot be reached, or failed.
+    """
+    modelfile = parse(source)
+    body: dict[str, object] = {}
+    paths: list[Path] = []
+    for text in modelfile.bases:
+        path = locate(text, folder)
+        if path is None:
+            body["from"] = text
+        else:
+            paths.append(path)
+    if paths:
+        files = [path for found in read_gguf_files(paths) for path in found.paths]
+        body["files"] = _sent(client, files, report)
+    if modelfile.adapters:
+        adapters = [_existing(text, folder) for text in modelfile.adapters]
+        body["adapters"] = _sent(client, adapters, report)
+    if modelfile.docs or modelfile.labels or modelfile.draft:
+        raise InputError(
+            "a server takes no DOC, LABEL or DRAFT", hint="`modelpack build` packs them here"
+        )
+    create(client, name, body | _texts(modelfile), report)
+
+
+def _texts(modelfile: Modelfile) -> dict[str, object]:
+    said: dict[str, object] = {
+        "template": modelfile.template,
+        "system": modelfile.system,
+        "license": list(modelfile.licenses),
+        "parameters": dict(modelfile.parameters),
+        "messages": [{"role": m.role, "content": m.content} for m in modelfile.messages],
+    }
+    for key in ("renderer", "parser", "requires"):
+        said[key] = getattr(modelfile, key)
+    return {key: value for key, value in said.items() if value}
+
+
+def _sent(client: Client, paths: Iterable[Path], report: Report) -> dict[str, str]:
+    """Send *paths*, as far as the server has not got them; return their digests by name."""
+    found: dict[str, str] = {}
+    for path in paths:
+        with path.open("rb") as file:
+            size = path.stat().st_size
+            hasher = hashlib.sha256()
+            while block := file.read(limits.BLOCK):
+                hasher.update(block)
+                report(Event(action="hash", item=path.name, total=size, completed=file.tell()))
+            digest = f"sha256:{hasher.hexdigest()}"
+            report(Event(action="hash", item=path.name, total=size, completed=size, done=True))
+            if not client.has_blob(digest):
+                report(Event(action="status", item=f"sending {path.name}"))
+                file.seek(0)
+                client.send_blob(digest, file, size)
+        found[path.name] = digest
+    return found
+
+
+def _existing(text: str, folder: Path) -> Path:
+    path = locate(text, folder)
+    if path is None:
+        raise NotFoundError(f"no such file: {folder / text}")
+    return path
