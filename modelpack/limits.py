@@ -62,6 +62,18 @@ GGUF_SPLITS = 10_000
 # Running models
 FRAME = 256 * MiB
 """A request to a worker, or what one step of its engine has brought."""
+IMAGE = 32 * MiB
+"""The file of an image that a model is to look at."""
+IMAGE_SIDE = 16_384
+"""Its pixels in a row or a column."""
+IMAGE_PIXELS = 32 * 1024 * 1024
+"""Its pixels; each takes some bytes when it is decoded."""
+IMAGE_RATIO = 200
+"""So many times as long as the other may one side be."""
+IMAGES = 64
+"""Images of one request."""
+IMAGES_KEPT = 256 * MiB
+"""What models computed of images lately, kept in case they come again."""
 WORKER_SILENCE_S = 300.0
 """A worker that has something to do and says nothing for so long is taken to hang."""
 WORKER_LEAVE_S = 3.0

@@ -62,6 +62,8 @@ class LoadOptions:
     weights: tuple[Path, ...]
     """One GGUF, or all shards of one in order. Names do not matter; links are not resolved."""
     adapters: tuple[Adapter, ...] = ()
+    projectors: tuple[Path, ...] = ()
+    """What lets the model see; the first one is used."""
     n_ctx: int = 0
     """Tokens of context of one slot; 0 stands for the training context, at most `CONTEXT`."""
     n_batch: int = BATCH
@@ -117,6 +119,9 @@ class Request:
     """One prompt, already in tokens, and how to answer it."""
 
     tokens: tuple[int, ...]
+    """Numbers below zero stand for `media`; see `modelpack.engine.media`."""
+    media: tuple[object, ...] = ()
+    """What must stay in memory until the answer ends."""
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
     spoken: frozenset[int] = frozenset()

@@ -30,6 +30,8 @@ class Want:
     """Tokens not computed yet."""
     writing: bool
     """Whether the prompt is done and tokens come one by one."""
+    alone: bool = False
+    """Whether all of it takes a step for itself, as pictures do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +57,10 @@ def plan_step(
     chunk = min(mixed_chunk, prompt_chunk) if takes else prompt_chunk
     budget = min(capacity - len(takes), chunk)
     for want in waiting:
-        if want.writing or budget <= 0:
+        if want.writing or budget <= 0 or (want.alone and takes):
             continue
+        if want.alone:
+            return [Take(want.slot, want.count, True)]
         count = min(want.count, budget)
         takes.append(Take(want.slot, count, count == want.count))
         budget -= count

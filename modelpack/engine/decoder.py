@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import ctypes
 from array import array
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from modelpack.engine.media import is_media, number_of, without_media
 from modelpack.engine.sampler import LlamaSampler, build_sampler, look_back
 from modelpack.errors import EngineError
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
     from modelpack.engine.base import Chunk, Outcome, Request
     from modelpack.engine.constraint import Constraints
+    from modelpack.engine.vision import Vision
     from modelpack.engine.vocabulary import Handle
 
 _NO_ROOM = 1
@@ -87,6 +90,11 @@ class StopSign:
         """Break off the step being computed."""
         self._text[0] = b"1"
 
+    @property
+    def is_raised(self) -> bool:
+        """Whether steps are to be broken off."""
+        return self._text[0] != b"\0"
+
     def lower(self) -> None:
         """Let the next step be computed."""
         self._text[0] = b"\0"
@@ -103,6 +111,7 @@ class LlamaDecoder:
         *,
         model: Handle,
         rows: int,
+        vision: Vision | None = None,
     ) -> None:
         self._library = library
         self._context = context
@@ -116,6 +125,10 @@ class LlamaDecoder:
         self._decode = library.llama_decode
         self._batch = Batch(library, rows)
         self._stop = StopSign(library, context)
+        self._vision = vision
+        self._rows = rows
+        self._gaps: dict[int, list[tuple[int, int]]] = {}
+        """Where each slot has a picture, and how many fewer positions than tokens it takes."""
         self._closed = False
 
     def close(self) -> None:
@@ -130,6 +143,10 @@ class LlamaDecoder:
         """
         if self._closed:
             raise EngineError("the model was unloaded while it answered")
+        if is_media(chunks[0].tokens[0]):
+            return self._show(chunks[0])
+        if self._gaps:
+            chunks = [replace(c, start=self._position(c.slot, c.start)) for c in chunks]
         self._batch.fill(chunks)
         status = self._decode(self._context, self._batch.value)
         self._stop.lower()
@@ -150,9 +167,12 @@ class LlamaDecoder:
         if self._closed:
             return 0
         library, memory = self._library, self._memory
-        possible = count > 0 and self._reaches_back(slot, count)
-        if possible and library.llama_memory_seq_rm(memory, slot, count, -1):
+        position = self._position(slot, count)
+        self._forget_pictures(slot, count)
+        possible = count > 0 and self._reaches_back(slot, position)
+        if possible and library.llama_memory_seq_rm(memory, slot, position, -1):
             return count
+        self._gaps.pop(slot, None)
         library.llama_memory_seq_rm(memory, slot, -1, -1)  # a whole sequence is never refused
         return 0
 
@@ -184,8 +204,37 @@ class LlamaDecoder:
             vocabulary_size=self._vocabulary_size,
         )
         last = look_back(request.sampling, n_ctx)
-        sampler.accept(prompt[-last:] if last else ())
+        sampler.accept(without_media(prompt[-last:]) if last else ())
         return sampler
+
+    def _show(self, chunk: Chunk) -> Outcome:
+        """Compute a picture, which is all of *chunk*."""
+        media = None if self._vision is None else self._vision.media(number_of(chunk.tokens[0]))
+        if media is None or self._vision is None:
+            raise EngineError("an image was forgotten before it was looked at")
+        library, slot = self._library, chunk.slot
+        position = self._position(slot, chunk.start)
+        shown = self._vision.show(self._context, media, position, slot, self._rows)
+        aborted = self._stop.is_raised
+        self._stop.lower()
+        if shown:
+            if media.n_tokens > media.n_pos:
+                gap = (chunk.start, media.n_tokens - media.n_pos)
+                self._gaps.setdefault(slot, []).append(gap)
+            return "done"
+        if not library.llama_memory_seq_rm(self._memory, slot, position, -1):
+            raise EngineError("llama.cpp could not look at an image")
+        return "aborted" if aborted else "full"
+
+    def _position(self, slot: int, index: int) -> int:
+        """Return the position of the token *index* of *slot*."""
+        gaps = self._gaps.get(slot)
+        return index - sum(less for at, less in gaps if at < index) if gaps else index
+
+    def _forget_pictures(self, slot: int, count: int) -> None:
+        gaps = [gap for gap in self._gaps.pop(slot, ()) if gap[0] < count]
+        if gaps:
+            self._gaps[slot] = gaps
 
     def _reaches_back(self, slot: int, count: int) -> bool:
         """Tell whether memory still has what the token at *count* attends to.

@@ -22,6 +22,7 @@ from modelpack.engine.cores import count_cores
 from modelpack.engine.decoder import LlamaDecoder
 from modelpack.engine.loading import ErrorLines, Progress, apply_adapters, metadata_of, read_weights
 from modelpack.engine.loop import Bounds, Loop
+from modelpack.engine.vision import Sight, Vision
 from modelpack.engine.vocabulary import Handle, LlamaVocabulary
 from modelpack.errors import EngineError, MissingExtraError
 
@@ -44,11 +45,14 @@ class Engine(Closing):
         self._model: Handle | None = load_model(library, options, progress)
         self._context: Handle | None = None
         self._decoder: LlamaDecoder | None = None
+        self.vision: Vision | None = None
+        """What looks at pictures, if the model can."""
         try:
             self._check_kind()
             self.n_ctx = context_size(options.n_ctx, self.n_ctx_train)
             if options.pool:
                 self.n_ctx = min(self.n_ctx, options.pool)
+            self.vision = self._load_vision(options)
             self._context = self._make_context(options)
             adapt(library, self._model, self._context, options)
             self.vocabulary = LlamaVocabulary(library, library.llama_model_get_vocab(self._model))
@@ -77,6 +81,8 @@ class Engine(Closing):
         """Free the model and its memory; a second time does nothing."""
         if self._decoder is not None:
             self._decoder.close()
+        if self.vision is not None:
+            self.vision.close()
         context, self._context = self._context, None
         model, self._model = self._model, None
         if context is not None:
@@ -97,6 +103,37 @@ class Engine(Closing):
     def _is_on_gpu(self, options: LoadOptions) -> bool:
         return bool(self._library.llama_supports_gpu_offload()) and options.n_gpu_layers != 0
 
+    def _load_vision(self, options: LoadOptions) -> Vision | None:
+        if not options.projectors:
+            return None
+        vision = Vision(
+            mtmd(),
+            self._model,
+            options,
+            width=int(self._library.llama_model_n_embd_inp(self._model)),
+            on_gpu=self._is_on_gpu(options),
+            errors=_ERRORS,
+        )
+        if vision.sees:
+            return vision
+        vision.close()
+        return None
+
+    def see(self, picture: bytes) -> Sight:
+        """Return what the file *picture* becomes in a prompt.
+
+        Raises:
+            InputError: it is no picture, damaged or cut off.
+            LimitError: it is too large.
+            EngineError: the model cannot look at it, or at any.
+        """
+        if self.vision is None:
+            raise EngineError("the model does not look at images")
+        most = self.n_ctx
+        if not self.vision.is_causal:
+            most = min(most, int(self._library.llama_n_ubatch(self._context)))
+        return self.vision.see(picture, most=most)
+
     def _make_context(self, options: LoadOptions) -> Handle:
         library = self._library
         total = options.pool or self.n_ctx * options.slots
@@ -104,7 +141,10 @@ class Engine(Closing):
         params.n_ctx = total
         params.n_batch = min(max(options.n_batch, options.slots), total)
         flash = is_flash(options, self.n_ctx, on_gpu=self._is_on_gpu(options))
-        params.n_ubatch = min(rows_of(options.n_ubatch, flash=flash), params.n_batch)
+        rows = rows_of(options.n_ubatch, flash=flash)
+        if self.vision is not None and not self.vision.is_causal:
+            rows = options.n_batch  # one step has all of a picture
+        params.n_ubatch = min(rows, params.n_batch)
         params.n_seq_max = options.slots
         params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
         wanted = options.flash_attention == "on" or options.kv_cache_type != "f16"
@@ -134,7 +174,12 @@ class Engine(Closing):
             apart=not options.pool,
         )
         self._decoder = LlamaDecoder(
-            library, self._context, self.constraints, model=self._model, rows=rows
+            library,
+            self._context,
+            self.constraints,
+            model=self._model,
+            rows=rows,
+            vision=self.vision,
         )
         return Loop(self._decoder, self.vocabulary, bounds)
 
@@ -165,6 +210,21 @@ def library() -> ModuleType:
     _ERRORS.listen(found)
     found.llama_backend_init()
     return found
+
+
+@cache
+def mtmd() -> ModuleType:
+    """Return the library that looks at pictures; raises as `library`."""
+    library()
+    try:
+        import llama_cpp.mtmd_cpp as found
+    except (ImportError, OSError) as error:
+        raise EngineError(
+            "this llama-cpp-python was built without what looks at images",
+            hint="build it without -DLLAVA_BUILD=off",
+        ) from error
+    module: ModuleType = found
+    return module
 
 
 def load_model(

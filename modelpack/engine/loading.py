@@ -41,7 +41,11 @@ class ErrorLines:
     def listen(self, library: ModuleType) -> None:
         """Take everything that *library* logs from now on."""
         self._callback = library.llama_log_callback(self._take)
-        library.llama_log_set(self._callback, None)
+        self.hear(library.llama_log_set)
+
+    def hear(self, log_set: Callable[[object, None], None]) -> None:
+        """Take also what a library logs that has *log_set*."""
+        log_set(self._callback, None)
 
     def _take(self, level: int, text: bytes, _data: object) -> None:
         line = _WHERE.sub("", " ".join(text.decode("utf-8", "replace").split()))

@@ -32,6 +32,7 @@ from modelpack.engine.base import (
     Request,
 )
 from modelpack.engine.batch import MIXED_CHUNK, PROMPT_CHUNK, Want, plan_step, take_turns
+from modelpack.engine.media import is_media
 from modelpack.engine.memory import Memory
 from modelpack.engine.overflow import ENDLESS, plan_truncation
 from modelpack.engine.pace import Pace
@@ -112,7 +113,9 @@ class Loop:
         tokens, n_ctx = list(request.tokens), self._bounds.n_ctx
         if not tokens:
             raise EngineError("the prompt is empty")
-        if len(tokens) >= n_ctx and not request.truncate:
+        if is_media(tokens[-1]):
+            raise EngineError("the prompt ends with an image", hint="ask something about it")
+        if len(tokens) >= n_ctx and (request.media or not request.truncate):
             raise EngineError(
                 f"the prompt is {len(tokens):,} tokens long and the context holds {n_ctx:,}",
                 hint="shorten it, or raise the parameter num_ctx",
@@ -235,8 +238,10 @@ class Loop:
 
     def _plan(self) -> list[_Part]:
         bounds, busy = self._bounds, self._memory.busy
-        wants = [Want(slot.index, len(job.pending), job.writing) for slot, job in busy]
-        if bounds.apart:
+        wants = [
+            Want(slot.index, job.waiting, job.writing, alone=_is_media(job)) for slot, job in busy
+        ]
+        if bounds.apart or any(want.alone for want in wants):
             wants = take_turns(wants, read=not self._read_last)
         writing = any(job.writing for _, job in busy)
         most = self._pace.room(MIXED_CHUNK) if writing else bounds.prompt_chunk
@@ -250,7 +255,8 @@ class Loop:
         for take in takes:
             slot, job = jobs[take.slot]
             tokens = job.pending[: take.count]
-            chunk = Chunk(slot.index, len(slot.held), tokens, take.output)
+            output = take.output and take.count == len(job.pending)
+            chunk = Chunk(slot.index, len(slot.held), tokens, output)
             parts.append(_Part(slot, job, chunk))
         return parts
 
@@ -313,3 +319,7 @@ class Loop:
         if full and not self._memory.shift(slot, job):
             reason = "length"
         return said if reason is None else said + self._finish(job, reason)
+
+
+def _is_media(job: Job) -> bool:
+    return bool(job.request.media and job.pending) and is_media(job.pending[0])

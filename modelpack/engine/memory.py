@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelpack.engine.media import is_media, whole
 from modelpack.engine.overflow import plan_shift
 from modelpack.engine.relief import Holder, Relief, plan_relief
 from modelpack.engine.slots import Job, Slot
@@ -47,7 +48,11 @@ class Memory:
         slot.job, slot.used = job, self._admissions
 
     def trim(self, slot: Slot, count: int) -> int:
-        """Forget what *slot* holds from *count* on; return how much of it stays: *count* or 0."""
+        """Forget what *slot* holds from *count* on; return how much of it stays.
+
+        That is *count*, or less where it is in the middle of a picture, or 0.
+        """
+        count = whole(slot.held, count)
         held, slot.held = slot.held, []
         kept = self._decoder.keep(slot.index, count)
         slot.held = held[:kept]
@@ -67,7 +72,7 @@ class Memory:
 
     def shift(self, slot: Slot, job: Job) -> bool:
         """Make room in a full slot, if *job* wants that; return whether it worked."""
-        if job.request.overflow != "shift":
+        if job.request.overflow != "shift" or any(map(is_media, slot.held)):
             return False
         num_keep, prompt = job.request.num_keep, job.prompt_tokens
         gap = plan_shift(len(slot.held), num_keep=num_keep, prompt=prompt)

@@ -21,6 +21,7 @@ from modelpack.engine.base import (
     TokenLogprob,
 )
 from modelpack.engine.batch import common_prefix
+from modelpack.engine.media import run_length, without_media
 from modelpack.engine.text import TextStream
 
 Clock: TypeAlias = Callable[[], float]
@@ -66,6 +67,13 @@ class Job:
     def writing(self) -> bool:
         """Whether tokens come one by one, and not a prompt, for the first time or again."""
         return self.generated > 0 and len(self.pending) == 1
+
+    @property
+    def waiting(self) -> int:
+        """How many of the pending tokens can be computed together."""
+        if self.request.media and self.pending:
+            return run_length(self.pending)
+        return len(self.pending)
 
     def start(self, cached: int) -> None:
         """Begin, or go on elsewhere, with the first *cached* tokens already computed."""
@@ -124,7 +132,8 @@ class Job:
         self.close()
         rest = self._tell(self.text.finish())
         stop = self.text.stop if reason == "stop" else ""
-        return [*rest, Finished(reason, self._statistics(), stop, tuple(self._known))]
+        known = tuple(without_media(self._known))
+        return [*rest, Finished(reason, self._statistics(), stop, known)]
 
     def close(self) -> None:
         """Free the sampler; a second time does nothing."""

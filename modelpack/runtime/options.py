@@ -57,6 +57,7 @@ def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue
     return LoadOptions(
         weights=files.weights,
         adapters=tuple(Adapter(path) for path in files.adapters),
+        projectors=files.projectors,
         n_ctx=max(0, _int(parameters, "num_ctx", 0)),
         n_batch=max(1, batch),
         n_threads=max(0, _int(parameters, "num_thread", 0)),

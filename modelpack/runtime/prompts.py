@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import Grammar, Request
 from modelpack.errors import EngineError, InputError
+from modelpack.runtime.ask import Ask, AskTokens
 from modelpack.runtime.conversation import complete, fit
 from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect
 from modelpack.runtime.grammars import grammar_of, grammar_of_calls, lead_of
 from modelpack.runtime.markup import begin, tokenize_conversation
 from modelpack.runtime.options import sampling_from
 from modelpack.runtime.prepared import Prepared
+from modelpack.runtime.sights import Sighted
 from modelpack.template.chat import ChatMessage
 from modelpack.template.replies.detect import PLAIN, Form, prefilled, reads
 from modelpack.template.replies.parser import ReplyParser
@@ -28,7 +30,6 @@ from modelpack.template.replies.writing import Writing
 if TYPE_CHECKING:
     from modelpack.engine.llamacpp import Engine
     from modelpack.modelfile.parameters import ParameterValue
-    from modelpack.runtime.ask import Ask, AskTokens
     from modelpack.runtime.model import ModelFiles
     from modelpack.template.chat import Think
     from modelpack.template.gotemplate import GoTemplate
@@ -54,11 +55,12 @@ class Prompts:
 
     @property
     def capabilities(self) -> tuple[str, ...]:
-        """What the model can do besides answering: `tools`, `thinking`, `insert`."""
+        """What the model can do besides answering: `tools`, `thinking`, `insert`, `vision`."""
         can = {
             "tools": self._dialect.has_tools,
             "thinking": self._dialect.thinks,
             "insert": self._dialect.infill or self._engine.vocabulary.infill,
+            "vision": self._engine.vision is not None,
         }
         return tuple(name for name, able in can.items() if able)
 
@@ -71,7 +73,7 @@ class Prompts:
             InputError: what is asked for makes no sense.
         """
         if any(message.images for message in ask.messages):
-            raise EngineError(f'"{self._files.name}" does not support images')
+            self._check_images(ask)
         if ask.raw is not None:
             return self._text(ask, ask.raw, parameters)
         if ask.suffix is not None:
@@ -86,8 +88,11 @@ class Prompts:
             return begin(tokens, vocabulary) if ask.special else tokens
         dialect = self._dialect_for(ask)
         self._check(dialect, ask.tools, ask.think)
+        if any(message.images for message in ask.messages):
+            self._check_images(ask)
+        sighted = Sighted(vocabulary, self._engine.see)
         render = self._renderer(dialect, ask, ask.tools)
-        return tokenize_conversation(self._said(ask), render, vocabulary)
+        return tokenize_conversation(sighted.mark(self._said(ask)), render, sighted)
 
     def spell(self, tokens: Sequence[int]) -> str:
         """Return the text of *tokens*, names of control tokens included.
@@ -139,20 +144,22 @@ class Prompts:
 
         Turns that do not fit the context are left out, the oldest first, if that is wanted.
         """
-        dialect, vocabulary = self._dialect_for(ask), self._engine.vocabulary
+        dialect = self._dialect_for(ask)
+        sighted = Sighted(self._engine.vocabulary, self._engine.see)
         tools = () if ask.tool_choice == "none" else ask.tools
         self._check(dialect, tools, ask.think)
-        said = self._said(ask)
+        said = sighted.mark(self._said(ask))
         render = self._renderer(dialect, ask, tools)
 
         def tokenize(part: Sequence[ChatMessage]) -> list[int]:
-            return tokenize_conversation(part, render, vocabulary)
+            return tokenize_conversation(part, render, sighted)
 
         fits = ask.truncate and not ask.context
         tokens = fit(said, tokenize, self._engine.n_ctx) if fits else tokenize(said)
         inside = dialect.form.prefills and prefilled(render(said), dialect.form)
         grammar = self._grammar(ask, dialect, tools, inside=inside)
         request = self._request(ask, self._after(ask, tokens), parameters, grammar)
+        request = replace(request, media=sighted.media)
         if ask.context:
             request = replace(request, truncate=ask.truncate)
         if dialect.form == PLAIN:
@@ -246,6 +253,12 @@ class Prompts:
             raise EngineError(f"the model {self._files.name!r} knows nothing of tools")
         if think and not dialect.thinks:
             raise EngineError(f"the model {self._files.name!r} does not think before it answers")
+
+    def _check_images(self, ask: Ask | AskTokens) -> None:
+        if self._engine.vision is None:
+            raise EngineError(f'"{self._files.name}" does not support images')
+        if ask.raw is not None or (isinstance(ask, Ask) and ask.suffix is not None):
+            raise InputError("images belong to a conversation, not to a text")
 
     def _find_spoken(self, form: Form) -> frozenset[int]:
         """Return the control tokens that replies of *form* are read by."""

@@ -36,6 +36,15 @@ def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -
     return _write(path, "llama", numbers, tensors, words=words, controls=controls)
 
 
+def write_qwen2vl(path: Path) -> Path:
+    """Write a model that counts the positions of pictures in two dimensions."""
+    numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
+    numbers |= {"attention.head_count_kv": 4}
+    sections = Value.array(ValueType.INT32, (2, 3, 3, 0))
+    more = {"qwen2vl.rope.dimension_sections": sections}
+    return _write(path, "qwen2vl", numbers, list(_attention()), more=more)
+
+
 def write_mamba(path: Path) -> Path:
     """Write a model whose memory is one state for each slot, which cannot be cut."""
     inner, rank = 2 * _WIDTH, 4
@@ -90,6 +99,7 @@ def _write(
     *,
     words: int = 0,
     controls: tuple[str, ...] = (),
+    more: dict[str, Value] | None = None,
 ) -> Path:
     header = read_header(require(TINY))
     metadata = {
@@ -106,6 +116,7 @@ def _write(
     numbers = {**numbers, "context_length": 1024, "embedding_length": _WIDTH}
     numbers |= {"block_count": _BLOCKS, "vocab_size": size}
     metadata |= {f"{kind}.{key}": Value.uint32(number) for key, number in numbers.items()}
+    metadata |= more or {}
     metadata[f"{kind}.attention.layer_norm_rms_epsilon"] = Value.float32(1e-5)
     shapes = [("token_embd.weight", (_WIDTH, size)), ("output_norm.weight", (_WIDTH,)), *tensors]
     draw = importlib.import_module("numpy").random.default_rng(1)

@@ -18,41 +18,16 @@ from dataclasses import asdict
 from typing import Any
 
 from modelpack.errors import ModelPackError
+from modelpack.runtime.worker.desk import Desk
 from modelpack.runtime.worker.frames import Frames
 from modelpack.runtime.worker.hosted import Model
-from modelpack.runtime.worker.messages import (
-    error_to_json,
-    files_from_json,
-    reply_to_json,
-    wish_from_json,
-)
+from modelpack.runtime.worker.messages import error_to_json, files_from_json
 from modelpack.runtime.worker.steps import Steps
 
 _TELL_EVERY_S = 0.5
 """How often the parent hears how far loading is."""
 _SWITCH_S = 0.0005
 """How long a thread may keep the engine's from going on."""
-
-
-def serve(model: Model, frames: Frames, steps: Steps) -> None:
-    """Take requests until the parent is gone."""
-    while True:
-        said = frames.receive()
-        if not isinstance(said, dict):
-            return
-        if "cancel" in said:
-            steps.cancel(int(said["cancel"]))
-            continue
-        wish = wish_from_json(said)
-        try:
-            work = model.prepare(wish)
-        except ModelPackError as error:
-            frames.send([error_to_json(wish.number, error)])
-            continue
-        if isinstance(work, list):
-            frames.send([reply_to_json(wish.number, reply) for reply in work])
-        else:
-            steps.begin(wish.number, work)
 
 
 def main(descriptor: int) -> None:
@@ -74,7 +49,7 @@ def main(descriptor: int) -> None:
     frames.send({**ready, **asdict(model.memory)})
     steps = Steps(model.engine.loop if model.engine is not None else None, frames)
     threading.Thread(target=_run, args=(steps,), name="engine", daemon=True).start()
-    serve(model, frames, steps)
+    Desk(model, frames, steps).serve()
 
 
 class _Loading:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from modelpack.engine import llamacpp
 from modelpack.engine.base import Delta, Finished, Statistics
 from modelpack.engine.embedding import embedder_beside, load_embedder
+from modelpack.engine.media import without_media
 from modelpack.engine.purpose import purpose_of_file
 from modelpack.errors import InputError, NotFoundError
 from modelpack.runtime.ask import Ask, AskScores, AskText, AskTokens, AskVectors
@@ -111,7 +112,7 @@ def _told(wish: AskTokens | AskText, prompts: Prompts) -> list[Reply]:
         said: list[Reply] = [Delta(text)] if text else []
         return [*said, Finished("stop", Statistics())]
     tokens = prompts.tokens(wish)
-    told = tuple(tokens) if wish.wants_tokens else ()
+    told = tuple(without_media(tokens)) if wish.wants_tokens else ()
     return [Finished("stop", Statistics(prompt_tokens=len(tokens)), tokens=told)]
 
 

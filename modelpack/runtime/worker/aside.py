@@ -1,0 +1,59 @@
+"""Requests that take long before they can begin, beside those that do not."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from functools import partial
+from queue import SimpleQueue
+from typing import TYPE_CHECKING
+
+from modelpack.runtime.ask import Ask, AskTokens
+
+if TYPE_CHECKING:
+    from modelpack.runtime.ask import Wish
+
+
+def is_slow(wish: Wish) -> bool:
+    """Tell whether *wish* has images to look at or a grammar to compile."""
+    if not isinstance(wish, Ask | AskTokens):
+        return False
+    if any(message.images for message in wish.messages):
+        return True
+    return isinstance(wish, Ask) and bool(wish.format or wish.grammar or wish.tool_choice)
+
+
+class Aside:
+    """A thread that hands requests to *begin*, one after the other.
+
+    What it gets besides tells, once, whether the request is still wanted; from then on it cannot be
+    given up here.
+    """
+
+    def __init__(self, begin: Callable[[Wish, Callable[[], bool]], None]) -> None:
+        self._begin = begin
+        self._lock = threading.Lock()
+        self._waiting: set[int] = set()
+        self._wishes: SimpleQueue[Wish] = SimpleQueue()
+        threading.Thread(target=self._run, name="aside", daemon=True).start()
+
+    def put(self, wish: Wish) -> None:
+        """Let *wish* begin when those before it have."""
+        with self._lock:
+            self._waiting.add(wish.number)
+        self._wishes.put(wish)
+
+    def cancel(self, number: int) -> bool:
+        """Let go of the request *number*; return whether it was here."""
+        with self._lock:
+            known = number in self._waiting
+            self._waiting.discard(number)
+            return known
+
+    def _run(self) -> None:
+        while True:
+            wish = self._wishes.get()
+            with self._lock:
+                wanted = wish.number in self._waiting
+            if wanted:
+                self._begin(wish, partial(self.cancel, wish.number))
