@@ -7,7 +7,8 @@ from contextlib import suppress
 
 from modelpack import limits
 from modelpack.errors import NetworkError
-from modelpack.registry.failures import Answer, network_errors
+from modelpack.registry.exchange import Answer
+from modelpack.registry.failures import network_errors
 
 
 def read_body(response: Answer, host: str, limit: int) -> bytes:
@@ -21,7 +22,7 @@ def read_body(response: Answer, host: str, limit: int) -> bytes:
     data = bytearray()
     began, before = time.monotonic(), 0
     with network_errors(host):
-        while block := _some(response, limit + 1 - len(data)):
+        while block := response.read(min(limits.BLOCK, limit + 1 - len(data))):
             data += block
             if time.monotonic() - began < limits.STALL_S:
                 continue
@@ -43,16 +44,7 @@ def release(response: Answer, host: str) -> None:
 
     What is asked for with GET is read by whoever asked, or was given up.
     """
-    method = response.request.method
     length = response.headers.get("Content-Length", "")
     short = length.isascii() and length.isdigit() and len(length) < 10
-    if method == "HEAD":
-        response.raw.drain_conn()
-    elif method != "GET" and short and int(length) <= limits.ERROR_BODY:
+    if response.method not in ("GET", "HEAD") and short and int(length) <= limits.ERROR_BODY:
         start_of(response, host)
-
-
-def _some(response: Answer, most: int) -> bytes:
-    """Return what is there of the body, and wait for its first byte only."""
-    size = min(limits.BLOCK, most)
-    return response.raw.read1(size, decode_content=True) or b"" if size else b""

@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from modelpack import limits
 from modelpack.content.base import Readable
 from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.descriptor import Descriptor
-from modelpack.registry.failures import Answer, network_errors
+from modelpack.registry.exchange import Answer
+from modelpack.registry.failures import network_errors
 from modelpack.registry.retry import pause_after
 from modelpack.registry.session import Ask, Session
 
@@ -50,7 +51,7 @@ class Download:
         """Bytes that come once more, before those that are missing."""
         self._lost = False
         """There is no answer to read from any more."""
-        self._body: _Body | None = None
+        self._body: Answer | None = None
         self._held = ExitStack()
 
     def __enter__(self) -> Self:
@@ -61,8 +62,6 @@ class Download:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        if self._body is not None and self._promised == 0:
-            self._body.release()
         self._held.close()
 
     def read(self, size: int = limits.BLOCK, /) -> bytes:
@@ -115,7 +114,7 @@ class Download:
         if self._body is None or (self._ranged and self._at >= self._stop):
             return 0
         with network_errors(self.origin):
-            count = self._body.readinto(room, self._promised)
+            count = self._body.readinto(room)
         self._check_length(count)
         return count
 
@@ -165,7 +164,7 @@ class Download:
         self._check_plain(response)
         length = response.headers.get("Content-Length", "")
         self._promised = int(length) if length.isascii() and length.isdigit() else None
-        self._body = _Body(response)
+        self._body = response
         if response.status_code == _PARTIAL:
             self._check_range(response)
         elif self._ranged:
@@ -213,41 +212,6 @@ class Download:
                 f"{self.origin} was asked for the bytes from {self._at} to {self._stop - 1} of "
                 f"{self._blob.digest} ({self._blob.size:,} bytes), and sent {said[:80]!r}"
             )
-
-
-class _Body:
-    """The body of an answer, as it comes from the connection."""
-
-    def __init__(self, response: Answer) -> None:
-        self._raw = response.raw
-        self._inner: Any = getattr(response.raw, "_fp", None)
-        self._direct: bool = hasattr(self._inner, "read1")
-        whole = self._direct and not getattr(self._inner, "chunked", True)
-        self._straight: Any = (
-            getattr(getattr(self._inner, "fp", None), "readinto1", None) if whole else None
-        )
-
-    def read(self, size: int) -> bytes:
-        """Return what is there; waits for the first byte only, so that a trickle is noticed."""
-        if self._direct:
-            data: bytes = self._inner.read1(size)
-            return data
-        return self._raw.read(size) or b""
-
-    def readinto(self, room: memoryview, promised: int | None) -> int:
-        """Put what is there into *room*, at most the *promised* bytes that are left."""
-        if self._straight is None or not promised:
-            data = self.read(len(room))
-            room[: len(data)] = data
-            return len(data)
-        count: int = self._straight(room[:promised])
-        return count
-
-    def release(self) -> None:
-        """Give the connection back, since all of the body was read."""
-        if self._direct:
-            self._inner.close()
-            self._raw.release_conn()
 
 
 def readable(download: Download) -> Readable | None:

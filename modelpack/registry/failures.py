@@ -1,63 +1,69 @@
-"""Turns what the HTTP library raises into our own errors; `handshake` knows about TLS."""
+"""Turns what sockets and the HTTP library raise into our own errors; `handshake` knows of TLS."""
 
 from __future__ import annotations
 
-import ssl
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlsplit
 
-from modelpack.errors import NetworkError, RegistryError
-from modelpack.registry.handshake import tls_error
+from modelpack.errors import ModelPackError, NetworkError, RegistryError
 from modelpack.registry.problems import broken, reason
 from modelpack.registry.proxies import Proxy
-
-if TYPE_CHECKING:
-    import requests
-
-Answer: TypeAlias = "requests.Response"
-"""What a registry answered, its body not read yet."""
 
 _PROXY_WANTS_LOGIN = 407
 
 
 @contextmanager
 def network_errors(host: str) -> Iterator[None]:
-    """Turn whatever the HTTP library raises into our own `NetworkError`."""
+    """Turn whatever goes wrong between *host* and us into our own `NetworkError`."""
+    try:
+        yield
+    except ModelPackError:
+        raise
+    except Exception as error:
+        found = _of_library(host, error) or _of_socket(host, error)
+        if found is None:
+            raise
+        raise found from None
+
+
+def _of_socket(host: str, error: Exception) -> ModelPackError | None:
+    if isinstance(error, TimeoutError):
+        return NetworkError(f"{host} stopped answering", hint="try again")
+    if isinstance(error, ConnectionError) or type(error).__module__ == "ssl":
+        return broken(host, error)
+    return None
+
+
+def _of_library(host: str, error: Exception) -> ModelPackError | None:
+    """Return the error for what requests raised, or urllib3 beneath it, if they are in use."""
+    if "requests" not in sys.modules:
+        return None
     from http.client import HTTPException
 
     import requests
     import urllib3
 
-    try:
-        yield
-    except requests.exceptions.SSLError as error:
+    if isinstance(error, requests.exceptions.SSLError):
+        from modelpack.registry.handshake import tls_error
+
         asked = urlsplit(getattr(error.request, "url", None) or "").netloc
-        raise tls_error(asked or host, error) from None
-    except requests.exceptions.ConnectTimeout:
-        raise NetworkError(f"{host} does not answer", hint="is the name right?") from None
-    except (requests.exceptions.Timeout, urllib3.exceptions.TimeoutError, TimeoutError):
-        raise NetworkError(f"{host} stopped answering", hint="try again") from None
-    except (requests.exceptions.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
-        raise RegistryError(f"{host} redirects to nowhere: {reason(error)}") from None
-    except requests.exceptions.ConnectionError as error:
-        if not isinstance(error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError):
-            raise broken(host, error) from None
-        raise NetworkError(
-            f"cannot reach {host}: {reason(error)}", hint="is the registry running?"
-        ) from None
-    except (
-        requests.RequestException,
-        urllib3.exceptions.HTTPError,
-        HTTPException,
-        OSError,
-    ) as error:
-        if isinstance(error, OSError) and not isinstance(
-            error, (requests.RequestException, ConnectionError, ssl.SSLError)
-        ):
-            raise
-        raise broken(host, error) from None
+        return tls_error(asked or host, error)
+    if isinstance(error, requests.exceptions.ConnectTimeout):
+        return NetworkError(f"{host} does not answer", hint="is the name right?")
+    if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
+        return NetworkError(f"{host} stopped answering", hint="try again")
+    if isinstance(error, requests.exceptions.TooManyRedirects | requests.exceptions.InvalidSchema):
+        return RegistryError(f"{host} redirects to nowhere: {reason(error)}")
+    if isinstance(error, requests.exceptions.ConnectionError) and isinstance(
+        error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError
+    ):
+        hint = "is the registry running?"
+        return NetworkError(f"cannot reach {host}: {reason(error)}", hint=hint)
+    if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | HTTPException):
+        return broken(host, error)
+    return None
 
 
 def proxy_error(proxy: Proxy, error: BaseException) -> NetworkError:

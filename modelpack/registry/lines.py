@@ -8,7 +8,6 @@ connection that breaks or trickles) ends the conversation, and whoever began it 
 
 from __future__ import annotations
 
-import re
 import select
 import socket
 import time
@@ -21,17 +20,11 @@ from itertools import islice
 from typing import Generic, TypeAlias, TypeVar
 
 from modelpack import limits
+from modelpack.registry.heads import END, NO_BODY, LineError, is_last, length_of, parse_head
 
-_STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
-_NO_BODY = (204, 304)
-_END = b"\r\n\r\n"
 _TICK_MS = 1000
 
 T = TypeVar("T")
-
-
-class LineError(Exception):
-    """A connection is of no use any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,50 +108,16 @@ class Line:
         return reply
 
     def _read_head(self) -> None:
-        end = self._came.find(_END)
+        end = self._came.find(END)
         if end < 0:
             if len(self._came) > limits.ANSWER_HEAD:
                 raise LineError("the headers do not end")
             return
         status, headers = parse_head(self._came[:end].decode("latin-1"))
-        del self._came[: end + len(_END)]
-        self.is_last = "close" in headers.get("connection", "").lower()
-        bodiless = self._question.method == "HEAD" or status in _NO_BODY
+        del self._came[: end + len(END)]
+        self.is_last = is_last(headers)
+        bodiless = self._question.method == "HEAD" or status in NO_BODY
         self._head = (status, headers, 0 if bodiless else length_of(headers, self._question.most))
-
-
-def parse_head(text: str) -> tuple[int, dict[str, str]]:
-    """Return the status and the headers, of which the first counts where a name comes twice.
-
-    Raises:
-        LineError: this is not HTTP/1.1 in its plainest form.
-    """
-    first, *rest = text.split("\r\n")
-    match = _STATUS.fullmatch(first)
-    if match is None:
-        raise LineError("the status line is odd")
-    headers: dict[str, str] = {}
-    for line in rest:
-        name, colon, value = line.partition(":")
-        name = name.lower()
-        if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
-            raise LineError("a header is odd")
-        if headers.setdefault(name, value.strip()) != value.strip() and name == "content-length":
-            raise LineError("there are two lengths")
-    return int(match[1]), headers
-
-
-def length_of(headers: Mapping[str, str], most: int) -> int:
-    """Return the length of the body that *headers* announce.
-
-    Raises:
-        LineError: they announce none, or more than *most*.
-    """
-    said = headers.get("content-length", "")
-    digits = said.isascii() and said.isdigit() and len(said) < 10
-    if "transfer-encoding" in headers or not digits or int(said) > most:
-        raise LineError("the body has no good length")
-    return int(said)
 
 
 class Lines:

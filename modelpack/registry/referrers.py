@@ -6,6 +6,7 @@ See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#lis
 
 from __future__ import annotations
 
+import re
 import time
 from urllib.parse import urlencode, urljoin, urlsplit
 
@@ -17,12 +18,14 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import OCI_INDEX, Index, Manifest
 from modelpack.oci.reference import Reference
 from modelpack.registry.bodies import read_body
-from modelpack.registry.failures import Answer
+from modelpack.registry.exchange import Answer
 from modelpack.registry.repository import Repository
 from modelpack.registry.session import Ask
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _PAUSE_S = 0.05
+_NEXT = re.compile(r"<([^>]*)>(?:\s*;[^,;]*)*?\s*;\s*rel=\"?next\"?(?=\s*(?:[,;]|$))")
+"""The next page in a `Link` header."""
 
 
 class ReferringRepository(Repository):
@@ -67,10 +70,10 @@ class ReferringRepository(Repository):
         raise LimitError(f"{self._session.host} lists too many referrers of {subject}")
 
     def _next(self, response: Answer) -> str:
-        link = response.links.get("next", {}).get("url", "")
-        if not link:
+        link = _NEXT.search(response.headers.get("Link", ""))
+        if link is None:
             return ""
-        url = urljoin(response.url, link)
+        url = urljoin(response.url, str(link[1]))
         if urlsplit(url)[:2] != urlsplit(response.url)[:2]:
             raise RegistryError(f"{self._session.host} continues its list of referrers elsewhere")
         return url

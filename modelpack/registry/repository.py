@@ -22,7 +22,7 @@ from modelpack.oci.manifest import INDEXES, MANIFESTS, Index, Manifest, is_index
 from modelpack.oci.reference import Reference
 from modelpack.registry.bodies import read_body, start_of
 from modelpack.registry.download import Download, readable
-from modelpack.registry.failures import Answer
+from modelpack.registry.exchange import Answer
 from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.policy import policy_for
 from modelpack.registry.problems import looks_like_html, not_a_registry

@@ -7,8 +7,6 @@ See: https://www.rfc-editor.org/rfc/rfc9110#field.retry-after
 
 from __future__ import annotations
 
-from email.utils import parsedate_to_datetime
-
 from modelpack import limits
 
 TEMPORARY = frozenset((408, 429, 500, 502, 503, 504))
@@ -30,6 +28,10 @@ def parse_retry_after(text: str, now: float) -> float | None:
     text = text.strip()
     if text.isascii() and text.isdigit():
         return float(text[:_DIGITS]) if len(text) <= _DIGITS else limits.RETRY_AFTER_CAP_S
+    if not text:
+        return None
+    from email.utils import parsedate_to_datetime  # takes long to load, and is rarely needed
+
     try:
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     except (ValueError, TypeError, OverflowError, IndexError):

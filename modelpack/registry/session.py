@@ -1,44 +1,43 @@
-"""HTTP with one registry.
+"""HTTP with one registry: who is asked, with which credentials, and what is refused.
 
-oras-py gives the HTTP session; its transfer methods are not used, since they hold whole files in
-memory, verify nothing and never time out. Every request here has a connect and a read timeout.
-Credentials go to the registry's own host and to the token service it names, and nowhere else.
+`carriers` takes the requests there. Every one has a connect and a read timeout. Credentials go to
+the registry's own host and to the token service it names, and nowhere else.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
-from urllib.parse import urljoin, urlsplit
+from typing import Self
+from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelpack import __version__, limits
 from modelpack.errors import ModelPackError, NetworkError, RegistryError
 from modelpack.registry.bodies import read_body, release, start_of
+from modelpack.registry.carriers import Carriers
 from modelpack.registry.challenge import Challenge, joined, parse_challenge, scope_of
 from modelpack.registry.credentials import Credential, Credentials
-from modelpack.registry.failures import Answer, network_errors
-from modelpack.registry.handshake import speaks_tls
-from modelpack.registry.lines import Line, LineError
+from modelpack.registry.direct import OddError
+from modelpack.registry.exchange import Answer, Body, Request
+from modelpack.registry.failures import network_errors
+from modelpack.registry.heads import LineError
+from modelpack.registry.lines import Line
 from modelpack.registry.patience import Patience, Wait
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.problems import error_for, looks_like_html, not_a_registry
 from modelpack.registry.proxies import is_loopback
 from modelpack.registry.retry import may_repeat, parse_retry_after
 from modelpack.registry.tokens import Authority
-from modelpack.registry.transport import http_session
 from modelpack.registry.trust import Contexts, Identity, Named, decide
 from modelpack.registry.ways import Ways
-from modelpack.registry.wire import Piece, Sockets
-
-if TYPE_CHECKING:
-    import requests
+from modelpack.registry.wire import Sockets
 
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _UNAUTHORIZED = 401
+_REFUSED = 400
 _AGENT = f"User-Agent: modelpack/{__version__}\r\n"
 _TLS_WANTED = (301, 302, 307, 308, 400)
 """What servers answer to plain HTTP where they speak TLS."""
@@ -61,21 +60,6 @@ class Connection:
     """How blobs are sent, where that is not what is known of the host."""
     pause: Wait | None = None
     """Waits before a request is sent again, instead of really waiting."""
-
-
-@dataclass(frozen=True, slots=True)
-class Body:
-    """A request body that is sent piece by piece, from its beginning whenever it is asked for."""
-
-    pieces: Callable[[], Iterator[Piece]]
-    size: int
-    """Bytes of all pieces together, not 0."""
-
-    def __iter__(self) -> Iterator[Piece]:
-        return self.pieces()
-
-    def __len__(self) -> int:
-        return self.size
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +92,7 @@ class Session:
         self._sockets = Sockets()
         self._ways = _ways(host, connection, self._sockets)
         name = _HUB.get(host, host)
-        self._http = http_session(name, self._ways, quiet=connection.insecure)
+        self._carriers = Carriers(host, name, self._ways, quiet=connection.insecure)
         self._patience = Patience(host, network_errors, connection.pause)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
@@ -116,7 +100,7 @@ class Session:
 
     def close(self) -> None:
         """Close the connections."""
-        self._http.close()
+        self._carriers.close()
 
     def interrupt(self) -> None:
         """Let every request that is under way fail now, and begin no other."""
@@ -131,8 +115,10 @@ class Session:
         """
         try:
             with network_errors(self.host):
-                opened = None if self._patience.is_over else self._ways.connect(self.root)
-        except ModelPackError as error:
+                opened = (
+                    None if self._patience.is_over else self._ways.connect(self.root, identify=True)
+                )
+        except (ModelPackError, OSError) as error:
             raise LineError(str(error)) from None
         if opened is None:
             raise LineError(f"no way to {self.host}")
@@ -179,17 +165,15 @@ class Session:
             RegistryError: any other answer.
             NetworkError: no answer.
         """
-        with network_errors(self.host):
-            response = self._send(ask)
-            with response:
-                if response.status_code not in expected:
-                    error = self._refusal(ask, response)
-                    release(response, self.host)
-                    raise error
-                if ask.push and self._is_page(response):
-                    raise not_a_registry(self.host)
-                yield response
+        with network_errors(self.host), closing(self._send(ask)) as response:
+            if response.status_code not in expected:
+                error = self._refusal(ask, response)
                 release(response, self.host)
+                raise error
+            if ask.push and self._is_page(response):
+                raise not_a_registry(self.host)
+            yield response
+            release(response, self.host)
 
     def follow(self, response: Answer) -> str:
         """Return the absolute URL of the answer's `Location`."""
@@ -247,18 +231,16 @@ class Session:
         headers.update(ask.headers or {})
         if authorization:
             headers["Authorization"] = authorization
+        request = Request(
+            ask.method,
+            ask.url,
+            headers,
+            ask.timeout_s or limits.READ_TIMEOUT_S,
+            ask.body,
+            follow=may_repeat(ask.method),
+        )
         return self._patience.send(
-            lambda: self._http.request(
-                ask.method,
-                ask.url,
-                headers=headers,
-                data=ask.body,  # type: ignore[arg-type]
-                stream=True,
-                timeout=(limits.CONNECT_TIMEOUT_S, ask.timeout_s or limits.READ_TIMEOUT_S),
-                auth=_no_netrc,
-                allow_redirects=ask.method in ("GET", "HEAD"),
-            ),
-            repeat=ask.repeat or may_repeat(ask.method),
+            lambda: self._carriers.send(request), repeat=ask.repeat or may_repeat(ask.method)
         )
 
     def _fetch_token(
@@ -282,23 +264,19 @@ class Session:
             parameters["account"] = credential.username
         if scopes and not identity:  # one parameter each here, one list with spaces for a POST
             parameters["scope"] = scopes.split()
+        text = urlencode(parameters, doseq=True)
+        url, body = challenge.realm.partition("#")[0], None
+        if identity:
+            headers["Content-Type"] = "application/x-www-form-urlencoded"
+            body = text.encode()
+        elif text:
+            url += f"{'&' if urlsplit(url).query else '?'}{text}"
         method = "POST" if identity else "GET"
-        response = self._patience.send(
-            lambda: self._http.request(
-                method,
-                challenge.realm,
-                params=None if identity else parameters,
-                data=parameters if identity else None,
-                headers=headers,
-                timeout=(limits.CONNECT_TIMEOUT_S, limits.READ_TIMEOUT_S),
-                auth=_no_netrc,
-                stream=True,
-                allow_redirects=not identity,
-            ),
-            repeat=may_repeat(method),
-        )
-        with response:
-            if not response.ok:
+        repeat = may_repeat(method)
+        request = Request(method, url, headers, limits.READ_TIMEOUT_S, body, follow=repeat)
+        sent = self._patience.send(lambda: self._carriers.send(request), repeat=repeat)
+        with closing(sent) as response:
+            if response.status_code >= _REFUSED:
                 said = start_of(response, self.host)
                 raise error_for(self.host, "a token", response.status_code, said)
             return _json_object(read_body(response, self.host, limits.TOKEN_BODY), self.host)
@@ -310,41 +288,17 @@ class Session:
         """
         if not (self._connection.insecure or is_loopback(name)):
             return "https"
-        import requests
-
         if is_loopback(name) and self._answers_plainly(name):
             return "http"
-        try:
-            self._http.get(
-                f"https://{name}/v2/",
-                timeout=(limits.CONNECT_TIMEOUT_S, limits.CONNECT_TIMEOUT_S),
-                auth=_no_netrc,
-                allow_redirects=False,
-            ).close()
-        except requests.exceptions.SSLError as error:
-            return "https" if speaks_tls(error) else "http"
-        except NetworkError as error:
-            if error.status is None:  # the proxy is not there
-                raise
-            return "http"
-        except requests.RequestException:
-            return "http"
-        return "https"
+        return "https" if self._carriers.speaks_tls(name) else "http"
 
     def _answers_plainly(self, name: str) -> bool:
-        import requests
-
+        ask = Request("GET", f"http://{name}/v2/", {}, limits.CONNECT_TIMEOUT_S)
         try:
-            with self._http.get(
-                f"http://{name}/v2/",
-                timeout=(limits.CONNECT_TIMEOUT_S, limits.CONNECT_TIMEOUT_S),
-                auth=_no_netrc,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
+            with network_errors(self.host), closing(self._carriers.direct.send(ask)) as response:
                 start_of(response, self.host)  # so that the connection can be used again
                 return response.status_code not in _TLS_WANTED
-        except requests.RequestException:
+        except (OddError, NetworkError):
             return False
 
 
@@ -359,10 +313,6 @@ def _ways(host: str, connection: Connection, sockets: Sockets) -> Ways:
         )
     )
     return Ways(contexts, sockets, connection.environment)
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    return request
 
 
 def _json_object(raw: bytes, host: str) -> Mapping[str, object]:

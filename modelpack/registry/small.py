@@ -10,7 +10,8 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelpack import limits
 from modelpack.oci.descriptor import Descriptor
-from modelpack.registry.lines import LineError, Lines, Question, Reply, Talk
+from modelpack.registry.heads import LineError
+from modelpack.registry.lines import Lines, Question, Reply, Talk
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.session import Session
 

@@ -7,19 +7,20 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelpack import limits
-from modelpack.registry.failures import Answer
+from modelpack.errors import NetworkError
+from modelpack.registry.exchange import Answer, Request
 from modelpack.registry.ways import Ways
 
 if TYPE_CHECKING:
     import requests
 
 
-def http_session(name: str, ways: Ways, *, quiet: bool) -> requests.Session:
-    """Return a session by *ways*, which identifies us to the host *name* only.
+def library(name: str, ways: Ways, *, quiet: bool) -> Library:
+    """Return who carries by *ways* whatever there is, and identifies us to the host *name* only.
 
     Where it is *quiet*, it does not warn of TLS that is not verified.
     """
@@ -31,7 +32,107 @@ def http_session(name: str, ways: Ways, *, quiet: bool) -> requests.Session:
     session.max_redirects = limits.REDIRECTS
     session.rebuild_auth = _rebuild_auth  # type: ignore[method-assign]
     mount(session, name, ways)
-    return session
+    return Library(session)
+
+
+class Library:
+    """Takes requests to servers with oras-py's HTTP session; threads may share it."""
+
+    def __init__(self, session: requests.Session) -> None:
+        self._session = session
+
+    def send(self, request: Request) -> Answer:
+        """Send *request* and return the answer."""
+        connect_s = min(limits.CONNECT_TIMEOUT_S, request.timeout_s)
+        response = self._session.request(
+            request.method,
+            request.url,
+            headers=dict(request.headers),
+            data=request.body,  # type: ignore[arg-type]
+            stream=True,
+            timeout=(connect_s, request.timeout_s),
+            auth=_no_netrc,
+            allow_redirects=request.follow,
+        )
+        return _Answer(response, request.method)
+
+    def speaks_tls(self, name: str) -> bool:
+        """Tell whether the host *name* speaks TLS at all, whether or not it is to be trusted.
+
+        Raises:
+            NetworkError: a proxy that leads there is not there itself.
+        """
+        import requests
+
+        from modelpack.registry.handshake import speaks_tls
+
+        try:
+            self.send(Request("GET", f"https://{name}/v2/", {}, limits.CONNECT_TIMEOUT_S)).close()
+        except requests.exceptions.SSLError as error:
+            return speaks_tls(error)
+        except NetworkError as error:
+            if error.status is None:  # the proxy is not there
+                raise
+            return False
+        except requests.RequestException:
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._session.close()
+
+
+class _Answer:
+    """See `modelpack.registry.exchange.Answer`."""
+
+    def __init__(self, response: requests.Response, method: str) -> None:
+        self.status_code = response.status_code
+        self.method = method
+        self.url = response.url
+        self.headers = response.headers
+        self._response = response
+        length = response.headers.get("Content-Length", "")
+        self._left = int(length) if length.isascii() and length.isdigit() else None
+        inner: Any = getattr(response.raw, "_fp", None)
+        self._inner = inner if hasattr(inner, "read1") else None
+        whole = self._inner is not None and not getattr(inner, "chunked", True)
+        self._straight: Any = (
+            getattr(getattr(inner, "fp", None), "readinto1", None) if whole else None
+        )
+
+    def read(self, size: int, /) -> bytes:
+        """Return what is there of the body, empty at its end; waits for the first byte only."""
+        data = self._response.raw.read1(size, decode_content=True) or b"" if size else b""
+        self._count(len(data))
+        return data
+
+    def readinto(self, room: memoryview, /) -> int:
+        """Put what is there of the body into *room*; return how many bytes, 0 at its end."""
+        if self._straight is None or not self._left:
+            data = self.read(len(room))
+            room[: len(data)] = data
+            return len(data)
+        count: int = self._straight(room[: self._left])
+        self._count(count)
+        return count
+
+    def close(self) -> None:
+        """Read no more; a connection whose answer was read to its end is used again."""
+        if self.method == "HEAD":
+            self._response.raw.drain_conn()
+        elif self._left == 0 and self._inner is not None:
+            self._inner.close()
+            self._response.raw.release_conn()
+        self._response.close()
+
+    def _count(self, count: int) -> None:
+        if self._left is not None:
+            self._left = max(0, self._left - count)
+
+
+def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 @contextmanager
@@ -49,7 +150,7 @@ def _put_off(name: str) -> Iterator[None]:
         del sys.modules[name]
 
 
-def _rebuild_auth(request: requests.PreparedRequest, response: Answer) -> None:
+def _rebuild_auth(request: requests.PreparedRequest, response: requests.Response) -> None:
     """Drop credentials when a redirect leaves the host, and take none from ~/.netrc."""
     if urlsplit(request.url)[:2] != urlsplit(response.url)[:2]:
         request.headers.pop("Authorization", None)

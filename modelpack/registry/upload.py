@@ -27,11 +27,11 @@ from modelpack.errors import (
     RegistryError,
 )
 from modelpack.oci.descriptor import Descriptor
-from modelpack.registry.failures import Answer
+from modelpack.registry.exchange import Answer, Body
 from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.retry import TEMPORARY, pause_after
-from modelpack.registry.session import Ask, Body, Session
+from modelpack.registry.session import Ask, Session
 
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
 _BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE = 400, 404, 416

@@ -23,15 +23,16 @@ class Ways:
     sockets: Sockets
     environment: Mapping[str, str]
 
-    def connect(self, root: str) -> socket.socket | None:
+    def connect(self, root: str, *, identify: bool) -> socket.socket | None:
         """Connect to *root*, a scheme and a host; None where a proxy is between.
+
+        The client certificate is shown if we shall *identify*.
 
         Raises:
             OSError: nobody answers, or not as a server that we trust.
-            HTTPError: the same, in urllib3's words.
         """
         if proxy_for(root, self.environment) is not None:
             return None
         where = urlsplit(root)
-        context = self.contexts.get(identify=True) if where.scheme == "https" else None
+        context = self.contexts.get(identify=identify) if where.scheme == "https" else None
         return self.sockets.connect(where.hostname or "", where.port, context)

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from urllib3.connectionpool import HTTPConnectionPool
 
 
+_PORTS = {"http": 80, "https": 443}
+
+
 @dataclass(frozen=True, slots=True)
 class FilePart:
     """The bytes from *start* up to *stop* of an open file, as a piece of a request body."""
@@ -94,17 +97,21 @@ class Sockets:
 
         Raises:
             OSError: there is none.
-            HTTPError: there is none, in urllib3's words.
         """
-        from urllib3.connection import HTTPConnection, HTTPSConnection
-
-        way: Any = {"host": host, "port": port, "timeout": limits.CONNECT_TIMEOUT_S}
-        connection = (
-            HTTPSConnection(**way, ssl_context=context) if context else HTTPConnection(**way)
-        )
-        connection.connect()
-        opened: socket.socket = connection.sock
-        self.add(opened)
+        where: Any = (
+            host.encode("ascii"),
+            port or _PORTS["https" if context else "http"],
+        )  # no IDNA
+        opened = socket.create_connection(where, limits.CONNECT_TIMEOUT_S)
+        try:
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            self.add(opened)
+            if context is not None:
+                opened = context.wrap_socket(opened, server_hostname=host.rstrip("."))
+                self.add(opened)
+        except BaseException:
+            opened.close()
+            raise
         return opened
 
     def pools(self) -> dict[str, type[HTTPConnectionPool]]:

@@ -7,7 +7,8 @@ import socket
 import pytest
 
 from modelpack import limits
-from modelpack.registry.lines import Line, LineError, Question, Reply, length_of, parse_head
+from modelpack.registry.heads import LineError, length_of, parse_head
+from modelpack.registry.lines import Line, Question, Reply
 
 ASKED = Question("GET", b"GET / HTTP/1.1\r\n\r\n", 100)
 OK = "HTTP/1.1 200 OK"

@@ -12,7 +12,8 @@ from fakes.crowds import Crossing
 from fakes.web import Exchange, FakeServer, cut_after, says
 
 from modelpack import limits
-from modelpack.registry.lines import Line, LineError, Lines, Question
+from modelpack.registry.heads import LineError
+from modelpack.registry.lines import Line, Lines, Question
 
 
 class Server(FakeServer):

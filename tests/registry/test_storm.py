@@ -17,6 +17,7 @@ from fakes.mishaps_sending import PUSHES
 from fakes.storm import AUTHS, WAYS, Model, storm
 
 from modelpack import limits
+from modelpack.registry.direct import Direct, OddError
 from modelpack.registry.policy import UploadPolicy
 
 FIRST = int(os.environ.get("MODELPACK_STORM_SEED", "1"))
@@ -51,6 +52,7 @@ CASES = [
         (mishap.way, ""),
         (mishap.way, "in parts"),
         (mishap.way, "together"),
+        (mishap.way, "by the library"),
         ("copy", "in parts" if mishap.way == "push" else ""),
     )
 ]
@@ -99,6 +101,15 @@ def together(monkeypatch):
         monkeypatch.setattr(limits, name, value)
 
 
+def by_the_library(monkeypatch):
+    """Let nothing be plain enough for our own HTTP."""
+
+    def refuse(*_given):
+        raise OddError
+
+    monkeypatch.setattr(Direct, "send", refuse)
+
+
 @pytest.mark.parametrize("case", CASES, ids=name_of)
 def test_whatever_goes_wrong_ends_well_or_in_the_right_error(
     case, folders, policy, patient, monkeypatch
@@ -107,6 +118,8 @@ def test_whatever_goes_wrong_ends_well_or_in_the_right_error(
     parted = how == "in parts"
     if how == "together":
         together(monkeypatch)
+    if how == "by the library":
+        by_the_library(monkeypatch)
     rng = random.Random(zlib.crc32(name_of(case).encode()))
     model = Model.of(rng.randbytes(3 * PART + 77 if parted else 30_011), rng.randbytes(700))
     if parted:
@@ -163,6 +176,8 @@ def test_a_storm_leaves_nothing_wrong_and_is_gone_on_with(
     rng = random.Random(seed)
     if rng.random() < 0.4:
         together(monkeypatch)
+    if random.Random(-seed).random() < 0.3:
+        by_the_library(monkeypatch)
     way, auth = rng.choice(WAYS), rng.choice(AUTHS)
     model = shape(rng)
     mishaps = drawn(rng, way, auth)
