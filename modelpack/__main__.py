@@ -1,6 +1,6 @@
 """`python -m modelpack`."""
 
-from modelpack.cli.app import run
+from modelpack.cli.start import run
 
 if __name__ == "__main__":
     run()

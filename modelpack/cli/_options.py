@@ -5,10 +5,8 @@ from typing import Annotated, TypeAlias
 
 import typer
 
-from modelpack import limits
+from modelpack.cli._network import networked as networked  # noqa: PLC0414 - for those who take the options
 from modelpack.errors import InputError
-from modelpack.ops.context import Context, Network
-from modelpack.sizes import parse_size
 
 Quiet: TypeAlias = Annotated[
     bool, typer.Option("--quiet", "-q", help="Print only the digest of the result.")
@@ -43,37 +41,6 @@ LimitRate: TypeAlias = Annotated[
     typer.Option("--limit-rate", metavar="SIZE", help="Bytes a second at most, such as 50MiB."),
 ]
 
-_SLOWEST = 16 * limits.KiB
-
-
-def networked(
-    *,
-    insecure: bool,
-    ca_file: str,
-    cert_file: str = "",
-    key_file: str = "",
-    concurrency: int = 4,
-    limit_rate: str = "",
-) -> Context:
-    """Return a context that reaches registries as the flags say."""
-    from pathlib import Path
-
-    named = {"--ca-file": ca_file, "--cert-file": cert_file, "--key-file": key_file}
-    for option, path in named.items():
-        if path and not Path(path).is_file():
-            raise InputError(f"no such file: {path}", hint=f"{option} names a PEM file")
-    if key_file and not cert_file:
-        raise InputError("--key-file needs --cert-file")
-    network = Network(
-        insecure=insecure,
-        ca_file=ca_file,
-        cert_file=cert_file,
-        key_file=key_file,
-        concurrency=concurrency,
-        limit_rate=parse_rate(limit_rate) if limit_rate else 0,
-    )
-    return Context.create(network=network)
-
 
 def piped_text(limit: int) -> str:
     """Return what was piped in, at most *limit* bytes of it.
@@ -85,15 +52,3 @@ def piped_text(limit: int) -> str:
         return sys.stdin.buffer.read(limit).decode()
     except UnicodeDecodeError:
         raise InputError("what was piped in is not UTF-8 text") from None
-
-
-def parse_rate(text: str) -> int:
-    """Return the bytes a second that *text* means, such as `50MiB` or `50MiB/s`.
-
-    Raises:
-        InputError: it is not a size, or so small that registries would give up.
-    """
-    rate = parse_size(text.strip().removesuffix("/s"))
-    if rate < _SLOWEST:
-        raise InputError(f"--limit-rate {text} is less than 16KiB a second")
-    return rate

@@ -1,15 +1,13 @@
 """`modelpack`: knows the commands, loads only the one that is asked for, and shows errors."""
 
 import importlib
-import os
-import sys
 from typing import Annotated
 
 import typer
 from typer.core import TyperGroup
 
 from modelpack import __version__
-from modelpack.errors import ModelPackError
+from modelpack.cli._leaving import guarded
 
 COMMANDS = {
     "build": "Build a model from a Modelfile.",
@@ -99,37 +97,4 @@ app.callback()(_root)
 
 def main() -> None:
     """Run the command line; every error of ours becomes a line or two and an exit code."""
-    try:
-        app()
-    except ModelPackError as error:
-        sys.stdout.flush()
-        sys.stderr.write(f"Error: {_one_line(str(error))}\n")
-        if error.hint:
-            sys.stderr.write(f"hint: {_one_line(error.hint)}\n")
-        sys.exit(error.exit_code)
-
-
-def run() -> None:
-    """Run the command line as a program, and leave at once.
-
-    Taking the interpreter apart takes longer than many a command.
-    """
-    try:
-        main()
-    except SystemExit as leaving:
-        code = leaving.code
-    else:
-        code = 0
-    if not isinstance(code, int):
-        sys.exit(code)
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except OSError:  # whoever read it has left
-        code = code or 1
-    os._exit(code)
-
-
-def _one_line(text: str) -> str:
-    """Keep what came from outside from writing control sequences to the terminal."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
+    guarded(app)

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from modelpack.cli import _console
+from modelpack.cli import _moves
 from modelpack.cli._options import (
     CaFile,
     CertFile,
@@ -14,10 +14,7 @@ from modelpack.cli._options import (
     KeyFile,
     LimitRate,
     Quiet,
-    networked,
 )
-from modelpack.cli._progress import mode_of, progress
-from modelpack.ops.copy import copy_model
 
 
 def main(
@@ -33,26 +30,15 @@ def main(
     quiet: Quiet = False,
 ) -> None:
     """Copy a model from one registry to another, with its signatures."""
-    context = networked(
+    _moves.copy(
+        source,
+        destination,
         insecure=insecure,
         ca_file=ca_file,
         cert_file=cert_file,
         key_file=key_file,
         concurrency=concurrency,
         limit_rate=limit_rate,
+        as_json=as_json,
+        quiet=quiet,
     )
-    with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
-        copied = copy_model(context, source, destination, report)
-    if as_json:
-        _console.json_out(
-            {
-                "name": copied.reference.name,
-                "digest": str(copied.manifest.digest),
-                "size": copied.manifest.size,
-                "referrers": copied.referrers,
-            }
-        )
-        return
-    _console.transferred(copied.reference.name, copied.manifest, quiet=quiet, as_json=False)
-    if copied.referrers and not quiet:
-        _console.note(f"and {copied.referrers} that refer to it")

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from modelpack.cli import _console
+from modelpack.cli import _moves
 from modelpack.cli._options import (
     CaFile,
     CertFile,
@@ -14,10 +14,7 @@ from modelpack.cli._options import (
     KeyFile,
     LimitRate,
     Quiet,
-    networked,
 )
-from modelpack.cli._progress import mode_of, progress
-from modelpack.ops.pull import pull
 
 
 def main(
@@ -35,14 +32,15 @@ def main(
     quiet: Quiet = False,
 ) -> None:
     """Fetch a model from a registry."""
-    context = networked(
+    _moves.pull(
+        model,
+        verify=verify,
         insecure=insecure,
         ca_file=ca_file,
         cert_file=cert_file,
         key_file=key_file,
         concurrency=concurrency,
         limit_rate=limit_rate,
+        as_json=as_json,
+        quiet=quiet,
     )
-    with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
-        reference, manifest = pull(context, model, report, verify=verify)
-    _console.transferred(reference.name, manifest, quiet=quiet, as_json=as_json)

@@ -11,7 +11,7 @@ import pytest
 from fakes.models import MODELFILE
 from support import ggufs
 
-from modelpack.cli.app import main
+from modelpack.cli.start import main
 
 
 @dataclass(frozen=True)

@@ -90,11 +90,12 @@ def test_an_error_is_one_line_and_a_hint(cli, monkeypatch):
     [
         (("--help",), {"requests", "oras", "cryptography", "numpy", "llama_cpp", "rich"}),
         (("list",), {"requests", "oras", "cryptography", "numpy", "llama_cpp"}),
+        (("pull", "127.0.0.1:1/nobody"), {"typer", "rich"}),
     ],
 )
 def test_a_command_loads_only_what_it_needs(words, spared):
     code = (
-        "import sys\nfrom modelpack.cli.app import main\n"
+        "import sys\nfrom modelpack.cli.start import main\n"
         f"sys.argv = ['modelpack', *{words!r}]\n"
         "try:\n    main()\nexcept SystemExit:\n    pass\n"
         "print(*sys.modules, file=sys.stderr)\n"

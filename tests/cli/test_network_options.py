@@ -6,7 +6,7 @@ import pytest
 from fakes.models import serve_model
 from fakes.registry import FakeRegistry
 
-from modelpack.cli._options import networked, parse_rate
+from modelpack.cli._network import networked, parse_rate
 from modelpack.errors import InputError
 from modelpack.limits import KiB, MiB
 
