@@ -73,6 +73,11 @@ def format_age(seconds: float) -> str:
     return f"{text} ago"
 
 
+def format_ahead(seconds: float) -> str:
+    """Write when something will be, as Ollama does."""
+    return f"{_duration(max(0, int(seconds)))} from now"
+
+
 def format_duration(seconds: float) -> str:
     """Write how long something will take: `7 s`, `3 min`, `2 h 5 min`."""
     whole = math.ceil(seconds)

@@ -7,6 +7,7 @@ from typing import Unpack
 from modelpack.cli import _console
 from modelpack.cli._network import Reached, networked
 from modelpack.cli._progress import mode_of, progress
+from modelpack.cli._server import elsewhere
 
 
 def pull(
@@ -21,6 +22,13 @@ def pull(
     from modelpack.ops.pull import pull
 
     context = networked(**network)
+    server = elsewhere(context)
+    if server is not None:
+        from modelpack.client import models
+
+        with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
+            models.pull(server, model, report, insecure=context.network.insecure)
+        return
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
         reference, manifest = pull(context, model, report, verify=verify)
     _console.transferred(reference.name, manifest, quiet=quiet, as_json=as_json)
@@ -38,6 +46,13 @@ def push(
     from modelpack.ops.push import push
 
     context = networked(**network)
+    server = None if context.has(model) or destination else elsewhere(context)
+    if server is not None:
+        from modelpack.client import models
+
+        with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
+            models.push(server, model, report, insecure=context.network.insecure)
+        return
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
         reference, manifest = push(context, model, destination, report)
     _console.transferred(reference.name, manifest, quiet=quiet, as_json=as_json)

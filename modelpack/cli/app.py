@@ -13,6 +13,9 @@ COMMANDS = {
     "build": "Build a model from a Modelfile.",
     "run": "Run a model: answer a prompt, or talk to it.",
     "serve": "Serve models: Ollama's, OpenAI's and Anthropic's APIs.",
+    "ps": "List the models that the server has loaded.",
+    "stop": "Have the server unload a model.",
+    "create": "Build a model where the server has its models; `build` does so here.",
     "push": "Send a model to a registry.",
     "pull": "Fetch a model from a registry.",
     "list": "List the models in the store.",
@@ -29,6 +32,8 @@ COMMANDS = {
     "login": "Log in to a registry.",
     "logout": "Forget the password of a registry.",
     "registry": "Run the embedded registry.",
+    "keys": "Make and remove API keys of the model server.",
+    "service": "Run the model server as a service of systemd.",
     "doctor": "Look at this machine and the store, and say what could be better.",
     "bench": "Measure how fast a model reads and writes.",
 }

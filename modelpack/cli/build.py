@@ -54,7 +54,7 @@ def main(
     quiet: Quiet = False,
 ) -> None:
     """Build a model from a Modelfile."""
-    source, folder = _read(file, context)
+    source, folder = read_modelfile(file, context)
     options = BuildOptions(
         context=folder,
         tags=tag or (),
@@ -97,7 +97,13 @@ def _write_digest(path: Path, built: Built) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
-def _read(file: str, context: Path | None) -> tuple[bytes, Path]:
+def read_modelfile(file: str, context: Path | None) -> tuple[bytes, Path]:
+    """Return the Modelfile that *file* or the folder *context* names, and what it is relative to.
+
+    Raises:
+        NotFoundError: it cannot be read.
+        InputError: *context* is no folder.
+    """
     if file == "-":
         return _bounded(sys.stdin.buffer.read(limits.MODELFILE + 1)), context or Path()
     path = Path(file) if file else (context or Path()) / "Modelfile"

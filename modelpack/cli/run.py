@@ -4,7 +4,7 @@ import json
 import struct
 import sys
 from collections.abc import Mapping
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -14,14 +14,13 @@ from modelpack import chat, limits
 from modelpack.cli import _console
 from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
+from modelpack.cli._running import Found, find
 from modelpack.cli.show import field
 from modelpack.engine.base import Finished
 from modelpack.errors import InputError
 from modelpack.modelfile.parameters import ParameterValue, parse_parameter
 from modelpack.ops.context import Context
-from modelpack.ops.model import StoredModel
-from modelpack.ops.models import Description, describe
-from modelpack.ops.run import load_model, purpose, stored_model
+from modelpack.ops.models import Description
 from modelpack.runtime.embedded import require
 from modelpack.template.chat import ChatMessage
 
@@ -72,6 +71,10 @@ def main(
     ] = False,
     dimensions: _Dimensions = 0,
     truncate: _Truncate = True,
+    keep_alive: Annotated[
+        str,
+        typer.Option("--keepalive", metavar="TIME", help="How long a server keeps it, such as 5m."),
+    ] = "",
     insecure: Insecure = False,
     ca_file: CaFile = "",
     cert_file: CertFile = "",
@@ -79,7 +82,8 @@ def main(
 ) -> None:
     """Run a model: answer a prompt, or talk to it.
 
-    A model for embeddings prints the vector of the prompt, a JSON array.
+    A server that runs is asked, else the model is loaded for this command. A model for embeddings
+    prints the vector of the prompt, a JSON array.
     """
     manner = chat.Manner(
         options=_parameters(parameter or []),
@@ -90,17 +94,17 @@ def main(
     )
     context = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
     with progress("auto") as report:
-        stored = stored_model(context, model, report)
+        found = find(context, model, report, keep_alive)
     text = _prompt(prompt or [])
-    if (made_for := purpose(stored)) != "text":
-        require("vectors", made_for, stored.name)
-        _print_vector(stored, manner, text, truncate=truncate, dimensions=dimensions)
+    if found.purpose != "text":
+        require("vectors", found.purpose, found.name)
+        _print_vector(found, manner, text, truncate=truncate, dimensions=dimensions)
         return
-    with load_model(stored, manner.options) as loaded:
+    with ExitStack() as held:
+        loaded = found.load(held, manner.options)
         if text is None:
-            manner = replace(manner, options={})  # the model was loaded with them
             session = chat.Session(system=system or None, verbose=verbose, manner=manner)
-            _talk(context, loaded, describe(context, model), session)
+            _talk(context, loaded, found.describe(), session)
             return
         finished = _ask(loaded, system, text, manner)
     if verbose:
@@ -116,15 +120,14 @@ def _ask(loaded: chat.ChatModel, system: str, text: str, manner: chat.Manner) ->
 
 
 def _print_vector(
-    stored: StoredModel, manner: chat.Manner, text: str | None, *, truncate: bool, dimensions: int
+    found: Found, manner: chat.Manner, text: str | None, *, truncate: bool, dimensions: int
 ) -> None:
     if not text:
         raise InputError(
-            f"the model {stored.name} is for embeddings and needs a text",
-            hint=f'modelpack run {stored.name} "A text"',
+            f"the model {found.name} is for embeddings and needs a text",
+            hint=f'modelpack run {found.name} "A text"',
         )
-    with load_model(stored, manner.options) as loaded:
-        vector = loaded.embed([text], truncate=truncate, dimensions=dimensions).vectors[0]
+    (vector,) = found.embed([text], manner.options, truncate, dimensions)
     _write(f"[{','.join(map(_digits, vector))}]\n")
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 import typer
 
-from modelpack.cli import _console
+from modelpack.cli import _console, _remote
 from modelpack.cli._options import PlainJson
+from modelpack.cli._server import elsewhere
 from modelpack.errors import InputError
 from modelpack.ops.context import Context
 from modelpack.ops.models import Description, describe, parameter_lines, parameter_rows
@@ -35,7 +36,9 @@ def main(
     said = [flag for flag, given in wanted.items() if given]
     if len(said) > 1:
         raise InputError(f"only one of {', '.join(wanted)} can be specified")
-    description = describe(Context.create(), model)
+    context = Context.create()
+    server = elsewhere(context)
+    description = describe(context, model) if server is None else _remote.describe(server, model)
     if as_json:
         _console.json_out(_as_json(description))
     elif said:

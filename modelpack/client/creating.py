@@ -7,16 +7,17 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from modelpack import limits
+from modelpack.builder.plan import travelling_path
 from modelpack.builder.sources import locate, read_gguf_files
 from modelpack.client.http import Client
 from modelpack.client.models import create
-from modelpack.errors import InputError, NotFoundError
+from modelpack.errors import NotFoundError
 from modelpack.modelfile import Modelfile, parse
 from modelpack.progress import Event, Report
 
 
 def create_from(client: Client, name: str, source: bytes, folder: Path, report: Report) -> None:
-    """Have the server build the Modelfile *source*, whose paths are relative to *folder*, as *name*.
+    """Have the server build the Modelfile *source* of *folder* as *name*.
 
     Raises:
         ModelfileError: the Modelfile is wrong.
@@ -38,10 +39,12 @@ def create_from(client: Client, name: str, source: bytes, folder: Path, report: 
     if modelfile.adapters:
         adapters = [_existing(text, folder) for text in modelfile.adapters]
         body["adapters"] = _sent(client, adapters, report)
-    if modelfile.docs or modelfile.labels or modelfile.draft:
-        raise InputError(
-            "a server takes no DOC, LABEL or DRAFT", hint="`modelpack build` packs them here"
-        )
+    if modelfile.draft:
+        body["draft_files"] = _sent(client, [_existing(modelfile.draft, folder)], report)
+    if modelfile.docs:
+        docs = {travelling_path(path, folder): path for path in _docs(modelfile, folder)}
+        sent = _sent(client, docs.values(), report)
+        body["docs"] = {name: sent[path.name] for name, path in docs.items()}
     create(client, name, body | _texts(modelfile), report)
 
 
@@ -51,6 +54,7 @@ def _texts(modelfile: Modelfile) -> dict[str, object]:
         "system": modelfile.system,
         "license": list(modelfile.licenses),
         "parameters": dict(modelfile.parameters),
+        "labels": dict(modelfile.labels),
         "messages": [{"role": m.role, "content": m.content} for m in modelfile.messages],
     }
     for key in ("renderer", "parser", "requires"):
@@ -76,6 +80,10 @@ def _sent(client: Client, paths: Iterable[Path], report: Report) -> dict[str, st
                 client.send_blob(digest, file, size)
         found[path.name] = digest
     return found
+
+
+def _docs(modelfile: Modelfile, folder: Path) -> list[Path]:
+    return [_existing(text, folder) for text in modelfile.docs]
 
 
 def _existing(text: str, folder: Path) -> Path:

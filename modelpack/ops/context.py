@@ -88,6 +88,13 @@ class Context:
                 return entry
         raise NotFoundError(f"model {text!r} is not in the store", hint=self._near(text))
 
+    def has(self, text: str) -> bool:
+        """Tell whether the store has the model that *text* means."""
+        try:
+            return any(self.store.find(one) is not None for one in self._candidates(text))
+        except InputError:
+            return False
+
     def copying(
         self, action: Literal["push", "pull"], check: Callable[[Manifest], object] | None = None
     ) -> CopyOptions:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from modelpack.builder.plan import Cut
 from modelpack.errors import DigestError, InputError, NotFoundError
 from modelpack.formats.artifact import safe_path
+from modelpack.gguf.values import MAGIC
 from modelpack.modelfile import Instruction, Modelfile, render
 from modelpack.modelfile.parameters import PARAMETERS
 from modelpack.oci.digest import Digest
@@ -43,13 +46,18 @@ def create(context: Context, name: str, fields: Fields) -> Callable[[Report], No
         raise InputError("neither 'from' or 'files' was specified")
     context.parse(name)
     rows = [*_weights(context, fields), *_texts(fields), *_parameters(fields), *_opening(fields)]
+    rows += [Instruction("DOC", (inside,)) for inside, _ in _blobs(context, fields, "docs")]
     source = render(Modelfile(tuple(rows))).encode()
-    options = BuildOptions(
-        context=context.store.layout.root, tags=[name], cut=Cut(size=None), link=True
-    )
+    docs = dict(_blobs(context, fields, "docs"))
 
     def work(report: Report) -> None:
-        build(context, source, options, report)
+        with tempfile.TemporaryDirectory() as text:
+            folder = Path(text)
+            for inside, path in docs.items():
+                (folder / inside).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, folder / inside)
+            options = BuildOptions(context=folder, tags=[name], cut=Cut(size=None), link=True)
+            build(context, source, options, report)
 
     return work
 
@@ -64,11 +72,12 @@ def _weights(context: Context, fields: Fields) -> Iterator[Instruction]:
         ("adapters", "ADAPTER"),
         ("draft_files", "DRAFT"),
     ):
-        for path in _blobs(context, fields, field):
+        for inside, path in _blobs(context, fields, field):
+            _check_gguf(inside, path)
             yield Instruction(instruction, (str(path),))
 
 
-def _blobs(context: Context, fields: Fields, field: str) -> Iterator[Path]:
+def _blobs(context: Context, fields: Fields, field: str) -> Iterator[tuple[str, Path]]:
     given = fields.nested(field)
     for name, digest in given.value.items() if given else ():
         safe_path(name)
@@ -80,12 +89,15 @@ def _blobs(context: Context, fields: Fields, field: str) -> Iterator[Path]:
             raise InputError(f"{field}.{name[:80]}: invalid digest format") from None
         if not path.is_file():
             raise NotFoundError(f"the blob of {name[:80]} is not here: {digest}")
-        with path.open("rb") as file:
-            if file.read(4) != b"GGUF":
-                raise InputError(
-                    f"{name[:80]} is not in GGUF format", hint="convert safetensors with llama.cpp"
-                )
-        yield path
+        yield name, path
+
+
+def _check_gguf(name: str, path: Path) -> None:
+    with path.open("rb") as file:
+        if file.read(len(MAGIC)) != MAGIC:
+            raise InputError(
+                f"{name[:80]} is not in GGUF format", hint="convert safetensors with llama.cpp"
+            )
 
 
 def _texts(fields: Fields) -> Iterator[Instruction]:
@@ -94,6 +106,9 @@ def _texts(fields: Fields) -> Iterator[Instruction]:
             yield Instruction(field.upper(), (text,))
     for text in fields.texts("license"):
         yield Instruction("LICENSE", (text,))
+    labels = fields.nested("labels")
+    for key in labels.value if labels else ():
+        yield Instruction("LABEL", (key, labels.text(key) if labels else ""))
 
 
 def _parameters(fields: Fields) -> Iterator[Instruction]:

@@ -1,0 +1,108 @@
+"""The model that `run` talks to: of a server that runs, else in a worker of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from modelpack.cli._server import running
+from modelpack.errors import InputError, NotFoundError
+
+if TYPE_CHECKING:
+    from modelpack.chat import ChatModel
+    from modelpack.client.http import Client
+    from modelpack.engine.purpose import Purpose
+    from modelpack.modelfile.parameters import ParameterValue
+    from modelpack.ops.context import Context
+    from modelpack.ops.models import Description
+    from modelpack.progress import Report
+
+    Parameters = Mapping[str, ParameterValue]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A model that can be run."""
+
+    name: str
+    purpose: Purpose
+    describe: Callable[[], Description]
+    load: Callable[[ExitStack, Parameters], ChatModel]
+    """Load it with parameters; it goes with the stack."""
+    embed: Callable[[Sequence[str], Parameters, bool, int], list[list[float]]]
+    """Return vectors of texts: with parameters, cut texts that are too long, numbers of each."""
+
+
+def find(context: Context, name: str, report: Report, keep_alive: str) -> Found:
+    """Return the model *name*, fetching it where it is not there.
+
+    Raises:
+        NotFoundError: nobody has it.
+        InputError: *keep_alive* is said, and no server runs.
+    """
+    server = running(context)
+    if server is not None:
+        client, same = server
+        try:
+            return _served(client, name, keep_alive)
+        except NotFoundError:
+            if same or not context.has(name):
+                _bring(context, client, name, report, same=same)
+                return _served(client, name, keep_alive)
+    if keep_alive:
+        raise InputError(
+            "--keepalive is for models of a server, and none runs", hint="`modelpack serve`"
+        )
+    return _own(context, name, report)
+
+
+def _bring(context: Context, client: Client, name: str, report: Report, *, same: bool) -> None:
+    if same:
+        from modelpack.ops.pull import ensure
+
+        ensure(context, name, report)
+        return
+    from modelpack.client.models import pull
+
+    pull(client, name, report, insecure=context.network.insecure)
+
+
+def _served(client: Client, name: str, keep_alive: str) -> Found:
+    from modelpack.cli import _remote
+    from modelpack.client.model import ServedModel
+
+    description = _remote.describe(client, name)
+    model = ServedModel(client, name, keep_alive)
+
+    def load(held: ExitStack, parameters: Parameters) -> ChatModel:
+        del held
+        model.load(parameters)
+        return model
+
+    def embed(
+        texts: Sequence[str], parameters: Parameters, truncate: bool, dimensions: int
+    ) -> list[list[float]]:
+        return model.embed(texts, truncate=truncate, dimensions=dimensions, options=parameters)
+
+    writes = "completion" in description.capabilities
+    return Found(name, "text" if writes else "vectors", lambda: description, load, embed)
+
+
+def _own(context: Context, name: str, report: Report) -> Found:
+    from modelpack.ops.models import describe
+    from modelpack.ops.run import load_model, purpose, stored_model
+
+    stored = stored_model(context, name, report)
+
+    def load(held: ExitStack, parameters: Parameters) -> ChatModel:
+        return held.enter_context(load_model(stored, parameters))
+
+    def embed(
+        texts: Sequence[str], parameters: Parameters, truncate: bool, dimensions: int
+    ) -> list[list[float]]:
+        with load_model(stored, parameters) as loaded:
+            return loaded.embed(texts, truncate=truncate, dimensions=dimensions).vectors
+
+    return Found(stored.name, purpose(stored), lambda: describe(context, name), load, embed)
