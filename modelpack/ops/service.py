@@ -208,8 +208,7 @@ def this_program() -> str:
 
 def _write(path: Path, text: str) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path, aside=path.parent) as file:
-        os.fchmod(file.fileno(), 0o644)
+    with replacing(path) as file:
         file.write(text.encode())
 
 

@@ -63,6 +63,7 @@ class HeadBoundProtocol(HttpToolsProtocol):
 
     _in_head = True
     _head_size = 0
+    _headers_size = 0
     _head_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
@@ -79,9 +80,16 @@ class HeadBoundProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """Begin to count."""
         super().on_message_begin()
-        self._in_head, self._head_size = True, 0
+        self._in_head, self._head_size, self._headers_size = True, 0, 0
         if self._head_timer is None:
             self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._too_slow)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header, unless there are too many: a whole head may come at once."""
+        self._headers_size += len(name) + len(value)
+        if self._headers_size > HEAD:
+            raise ValueError("request head too long")  # the parser makes a refusal of it
+        super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Stop counting."""

@@ -11,7 +11,6 @@ A key is 32 random bytes, so that one round of SHA-256 keeps it.
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import secrets
 from collections.abc import Iterable
@@ -144,8 +143,7 @@ def _write(path: Path, keys: Iterable[Key]) -> None:
     text = "# name scopes hash\n" + "".join(rows)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path, aside=path.parent) as file:
-            os.fchmod(file.fileno(), 0o600)
+        with replacing(path, mode=0o600) as file:
             file.write(text.encode())
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None

@@ -141,7 +141,7 @@ def test_models_are_copied_and_deleted(private):
         private.delete("other:one")
 
 
-def test_a_model_is_created_of_a_blob_that_was_sent(private):
+def test_a_model_is_created_of_a_blob_that_was_sent(private, own):
     weights = EXAMPLE / "tiny.gguf"
     digest = private.create_blob(weights)
     assert digest == f"sha256:{hashlib.sha256(weights.read_bytes()).hexdigest()}"
@@ -158,6 +158,9 @@ def test_a_model_is_created_of_a_blob_that_was_sent(private):
     assert "Ada" in shown.modelfile
     assert shown.license == "MIT"
     assert private.chat("fresh", ask(QUESTION)).message.content
+    (layer,) = own.context.find("fresh").manifest.layers[:1]
+    assert str(layer.digest) == digest
+    assert layer.annotations["org.cncf.model.filepath"] == "tiny.gguf"
 
 
 def test_a_model_is_created_from_another(private):

@@ -21,6 +21,8 @@ from modelpack.progress import Report
 from modelpack.server.daemon.fields import Fields
 from modelpack.server.daemon.ollama.options import options_from
 
+_WEIGHTS = {"files": "FROM", "adapters": "ADAPTER", "draft_files": "DRAFT"}
+"""Fields that name files of weights, and the instruction for each."""
 _UNSUPPORTED = {
     "quantize": "quantizing is not possible here: build from weights that are quantized",
     "quantization": "quantizing is not possible here: build from weights that are quantized",
@@ -49,13 +51,21 @@ def create(context: Context, name: str, fields: Fields) -> Callable[[Report], No
     rows += [Instruction("DOC", (inside,)) for inside, _ in _blobs(context, fields, "docs")]
     source = render(Modelfile(tuple(rows))).encode()
     docs = dict(_blobs(context, fields, "docs"))
+    weights = {
+        f"{field}/{inside}": path
+        for field in _WEIGHTS
+        for inside, path in _blobs(context, fields, field)
+    }
 
     def work(report: Report) -> None:
         with tempfile.TemporaryDirectory() as text:
             folder = Path(text)
-            for inside, path in docs.items():
+            for inside, path in (*weights.items(), *docs.items()):
                 (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(path, folder / inside)
+                if inside in weights:
+                    (folder / inside).symlink_to(path)
+                else:
+                    shutil.copyfile(path, folder / inside)
             options = BuildOptions(context=folder, tags=[name], cut=Cut(size=None), link=True)
             build(context, source, options, report)
 
@@ -67,14 +77,10 @@ def _weights(context: Context, fields: Fields) -> Iterator[Instruction]:
     if base:
         context.find(base)
         yield Instruction("FROM", (base,))
-    for field, instruction in (
-        ("files", "FROM"),
-        ("adapters", "ADAPTER"),
-        ("draft_files", "DRAFT"),
-    ):
+    for field, instruction in _WEIGHTS.items():
         for inside, path in _blobs(context, fields, field):
             _check_gguf(inside, path)
-            yield Instruction(instruction, (str(path),))
+            yield Instruction(instruction, (f"./{field}/{inside}",))
 
 
 def _blobs(context: Context, fields: Fields, field: str) -> Iterator[tuple[str, Path]]:
