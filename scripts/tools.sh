@@ -36,3 +36,17 @@ go_tool() {
 
 go_tool oras oras.land/oras/cmd/oras@v1.3.6
 go_tool conformance github.com/opencontainers/distribution-spec/conformance@v0.0.0-20260831232431-97274622c111
+
+if command -v npm >/dev/null; then
+    if ! cmp -s tests/support/node/package.json .tools/node/package.json; then
+        say "Installing the clients for Node …"
+        mkdir -p .tools/node
+        cp tests/support/node/package.json .tools/node/
+        (cd .tools/node && npm install --no-audit --no-fund --silent >/dev/null) || {
+            rm -f .tools/node/package.json
+            say "They could not be installed: their test is skipped"
+        }
+    fi
+else
+    say "Node is not installed: the test of its clients is skipped"
+fi
