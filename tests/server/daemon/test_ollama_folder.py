@@ -86,7 +86,8 @@ def test_what_is_known_comes_out_of_its_config(folder):
 
 
 @pytest.mark.parametrize(
-    "name", ["Someone/My_Model:Q4", "hf.co/Someone/Tiny-GGUF:F16", "registry.ollama.ai/library/tiny"]
+    "name",
+    ["Someone/My_Model:Q4", "hf.co/Someone/Tiny-GGUF:F16", "registry.ollama.ai/library/tiny"],
 )
 def test_models_run_by_every_name(folder, name):
     said = folder.post(
