@@ -100,14 +100,20 @@ def main(
         require("vectors", found.purpose, found.name)
         _print_vector(found, manner, text, truncate=truncate, dimensions=dimensions)
         return
+    session = chat.Session(system=system or None, verbose=verbose, manner=manner)
     with ExitStack() as held:
-        loaded = found.load(held, manner.options)
-        if text is None:
-            session = chat.Session(system=system or None, verbose=verbose, manner=manner)
-            _talk(context, loaded, found.describe(), session)
-            return
-        finished = _ask(loaded, system, text, manner)
-    if verbose:
+        _answer(context, found, held, session, text)
+
+
+def _answer(
+    context: Context, found: Found, held: ExitStack, session: chat.Session, text: str | None
+) -> None:
+    loaded = found.load(held, session.manner.options)
+    if text is None:
+        _talk(context, loaded, found.describe(), session)
+        return
+    finished = _ask(loaded, session.system or "", text, session.manner)
+    if session.verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":
         raise typer.Exit(130)

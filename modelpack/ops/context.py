@@ -148,14 +148,24 @@ class Context:
         try:
             plain = Reference.parse(text)
         except ReferenceFormatError:
-            with suppress(ReferenceFormatError):  # Ollama has names with upper case
-                return [Reference.parse(f"{_LIBRARY}/{text}"), Reference.parse(f"{_OLLAMA}/{text}")]
-            raise
+            cased = self._cased(text)
+            if cased is None:
+                raise
+            return [cased]
         if plain.host:
             return [plain]
         named = plain.on(self.settings.registry)
         theirs = _OLLAMA if "/" in plain.repository else _LIBRARY
         return list(dict.fromkeys((named, plain, plain.on(theirs))))
+
+    def _cased(self, text: str) -> Reference | None:
+        """Return the name in the store that *text*, which has upper case, is to Ollama."""
+        for prefix in (_LIBRARY, _OLLAMA):
+            with suppress(ReferenceFormatError):
+                reference = Reference.parse(f"{prefix}/{text}")
+                if self.store.find(reference) is not None:
+                    return reference
+        return None
 
     def _near(self, text: str) -> str:
         import difflib
