@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,3 +85,11 @@ def serving(context: Context, **environment: str) -> Iterator[Served]:
     settings = ServeSettings.from_environment({**LIGHT, **environment})
     with running(context, settings) as url:
         yield Served(url, context)
+
+
+def until(what: Callable[[], bool], seconds: float = 20.0) -> None:
+    """Wait until *what* is true."""
+    end = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < end, "it did not come to be"
+        time.sleep(0.01)

@@ -9,13 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from support.serving import ANSWER, GREEDY, MODEL, QUESTION, Served, serving, tiny_store
+from support.serving import ANSWER, GREEDY, MODEL, QUESTION, Served, serving, tiny_store, until
 
 from modelpack.ops.models import copy_name
 
@@ -34,14 +33,6 @@ def ask(served: Served, content: str = QUESTION, **more: object) -> dict:
 
 def loaded(served: Served) -> list[str]:
     return sorted(model["name"] for model in served.ask("GET", "/api/ps").json()["models"])
-
-
-def until(what, seconds: float = 20.0) -> None:
-    """Wait until *what* is true."""
-    end = time.monotonic() + seconds
-    while not what():
-        assert time.monotonic() < end, "it did not come to be"
-        time.sleep(0.01)
 
 
 def workers() -> set[int]:
