@@ -61,7 +61,10 @@ def build(context: Context, settings: ServeSettings, pool: Pool, rules: Rules) -
 
 def defaults_of(settings: ServeSettings) -> dict[str, ParameterValue]:
     """Return the parameters that count where neither request nor model says any."""
-    found: dict[str, ParameterValue] = {}
+    found: dict[str, ParameterValue] = {
+        "kv_cache_type": settings.kv_cache_type,
+        "flash_attention": settings.flash_attention,
+    }
     if settings.context_length:
         found["num_ctx"] = settings.context_length
     return found
