@@ -7,7 +7,7 @@ works with any `Decoder` and `Detokenizer`; `modelpack.engine.llamacpp` gives th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import ModelPackError
@@ -141,8 +141,7 @@ class Request:
     """How often a token may come again at once before the answer ends; 0 stands for no bound."""
 
 
-@dataclass(frozen=True, slots=True)
-class TokenLogprob:
+class TokenLogprob(NamedTuple):
     """A token and how likely the model itself found it, before any option changed that."""
 
     token: int
@@ -152,7 +151,7 @@ class TokenLogprob:
     """The natural logarithm of its probability."""
     top: tuple[TokenLogprob, ...] = ()
     """The likeliest tokens in its place, the best one first."""
-    start: int = field(default=0, compare=False)
+    start: int = 0
     """The character of the answer at which it begins, before the reply is taken apart."""
 
     @property
@@ -212,8 +211,7 @@ Event: TypeAlias = Delta | Finished
 """What an answer is made of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """A run of one slot's tokens in one step."""
 
     slot: int
@@ -224,8 +222,7 @@ class Chunk:
     """Whether the token after the last one is wanted."""
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
+class Choice(NamedTuple):
     """The next token of an answer."""
 
     token: int

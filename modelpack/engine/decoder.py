@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ctypes
 from array import array
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelpack.engine.media import is_media, number_of, without_media
@@ -146,7 +145,7 @@ class LlamaDecoder:
         if is_media(chunks[0].tokens[0]):
             return self._show(chunks[0])
         if self._gaps:
-            chunks = [replace(c, start=self._position(c.slot, c.start)) for c in chunks]
+            chunks = [c._replace(start=self._position(c.slot, c.start)) for c in chunks]
         self._batch.fill(chunks)
         status = self._decode(self._context, self._batch.value)
         self._stop.lower()

@@ -17,7 +17,7 @@ from __future__ import annotations
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from modelpack.engine.base import (
     Choice,
@@ -46,6 +46,9 @@ Owned: TypeAlias = tuple[int, Event | Failed]
 """A request's number, and what there is to say to whoever asked."""
 
 
+_NOBODY: frozenset[int] = frozenset()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bounds:
     """How much of everything a loop has."""
@@ -62,13 +65,22 @@ class Bounds:
     computes them one after the other in any case, and not in the best way."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Part:
+class _Part(NamedTuple):
     """What one slot has in the step."""
 
     slot: Slot
     job: Job
     chunk: Chunk
+
+
+class _Step(NamedTuple):
+    """What is computed together."""
+
+    parts: list[_Part]
+    reading: frozenset[int] = frozenset()
+    """Requests with a prompt in it."""
+    rows: int = 0
+    """Tokens of prompts in it."""
 
 
 class Loop:
@@ -100,7 +112,7 @@ class Loop:
     @property
     def busy(self) -> bool:
         """Whether another step would do anything."""
-        return bool(self._queue) or self._memory.free < self._bounds.slots
+        return bool(self._queue or self._memory.busy)
 
     def submit(self, request: Request) -> int:
         """Take *request* in and return its number.
@@ -205,9 +217,7 @@ class Loop:
                 job.close()
                 self._crowded = False
         self._queue = deque(job for job in self._queue if job.number != number)
-        for slot, job in self._memory.busy:
-            if job.number == number:
-                slot.job = None
+        self._memory.leave(number)
 
     def _admit(self) -> None:
         while self._queue and (free := self._memory.free):
@@ -217,17 +227,17 @@ class Loop:
 
     def _advance(self) -> list[Owned]:
         """Compute one step, after making room for it if need be."""
-        while parts := self._plan():
-            self._computing = frozenset(p.job.number for p in parts if not p.job.writing)
+        while (step := self._plan()).parts:
+            parts, self._computing = step.parts, step.reading
             began = self._clock()
             try:
                 outcome = self._decoder.decode([part.chunk for part in parts])
             except EngineError as error:
                 return self._fail_all(parts, error)
             finally:
-                self._computing = frozenset()
+                self._computing = _NOBODY
             if outcome == "done":
-                return self._timed(parts, began)
+                return self._timed(step, began)
             if outcome == "aborted":
                 self._memory.restore([part.slot for part in parts])
                 return self._drop_cancelled()
@@ -236,7 +246,20 @@ class Loop:
                 return said
         return []
 
-    def _plan(self) -> list[_Part]:
+    def _plan(self) -> _Step:
+        return self._plan_writing() or self._plan_reading()
+
+    def _plan_writing(self) -> _Step | None:
+        """Return the next step where all are writing, which is nearly always."""
+        parts: list[_Part] = []
+        for slot, job in self._memory.busy[: self._bounds.n_batch]:
+            if not job.writing:
+                return None
+            chunk = Chunk(slot.index, len(slot.held), job.pending, True)
+            parts.append(_Part(slot, job, chunk))
+        return _Step(parts)
+
+    def _plan_reading(self) -> _Step:
         bounds, busy = self._bounds, self._memory.busy
         wants = [
             Want(slot.index, job.waiting, job.writing, alone=_is_media(job)) for slot, job in busy
@@ -258,13 +281,15 @@ class Loop:
             output = take.output and take.count == len(job.pending)
             chunk = Chunk(slot.index, len(slot.held), tokens, output)
             parts.append(_Part(slot, job, chunk))
-        return parts
+        reading = [part for part in parts if not part.job.writing]
+        rows = sum(len(part.chunk.tokens) for part in reading)
+        return _Step(parts, frozenset(part.job.number for part in reading), rows)
 
-    def _timed(self, parts: list[_Part], began: float) -> list[Owned]:
-        """Choose the tokens after *parts*, and take note of how long it all took."""
-        rows = sum(len(part.chunk.tokens) for part in parts if not part.job.writing)
-        writing = sum(part.job.writing for part in parts)
-        beside = any(job.writing for _, job in self._memory.busy)
+    def _timed(self, step: _Step, began: float) -> list[Owned]:
+        """Choose the tokens after *step*, and take note of how long it all took."""
+        parts, rows = step.parts, step.rows
+        writing = len(parts) - len(step.reading)
+        beside = rows > 0 and any(job.writing for _, job in self._memory.busy)
         said = self._choose(parts)
         took = self._clock() - began
         self._pace.took(took, writing=writing, reading=rows, beside=beside)
@@ -295,28 +320,28 @@ class Loop:
         return [self._fail(job, error)]
 
     def _choose(self, parts: list[_Part]) -> list[Owned]:
-        for part in parts:
-            part.slot.held.extend(part.chunk.tokens)
-            part.job.computed(len(part.chunk.tokens))
+        for slot, job, chunk in parts:
+            slot.held.extend(chunk.tokens)
+            job.computed(len(chunk.tokens))
         said: list[Owned] = []
         row = -1
-        for part in parts:
-            row += len(part.chunk.tokens)
-            if not part.chunk.output:
+        for slot, job, chunk in parts:
+            row += len(chunk.tokens)
+            if not chunk.output:
                 continue
             try:
-                choice = part.job.sampler.sample(row)
+                choice = job.sampler.sample(row)
             except EngineError as error:
-                said.append(self._fail(part.job, error))
+                said.append(self._fail(job, error))
             else:
-                said += self._accept(part.slot, part.job, choice)
+                said += self._accept(slot, job, choice)
         return said
 
     def _accept(self, slot: Slot, job: Job, choice: Choice) -> list[Owned]:
-        events, reason = job.take(choice, self._detokenizer, endless=ENDLESS * self._bounds.n_ctx)
+        n_ctx = self._bounds.n_ctx
+        events, reason = job.take(choice, self._detokenizer, endless=ENDLESS * n_ctx)
         said: list[Owned] = [(job.number, event) for event in events]
-        full = reason is None and len(slot.held) >= self._bounds.n_ctx
-        if full and not self._memory.shift(slot, job):
+        if reason is None and len(slot.held) >= n_ctx and not self._memory.shift(slot, job):
             reason = "length"
         return said if reason is None else said + self._finish(job, reason)
 

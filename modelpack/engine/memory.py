@@ -24,18 +24,22 @@ class Memory:
     def __init__(self, decoder: Decoder, slots: int) -> None:
         self._decoder = decoder
         self._admissions = 0
+        self._busy: list[tuple[Slot, Job]] | None = None
+        """What `busy` tells; None when that has to be looked up."""
         self.slots = [Slot(index) for index in range(slots)]
 
     @property
     def busy(self) -> list[tuple[Slot, Job]]:
         """The slots in use and who uses them, in the order they asked."""
-        busy = [(slot, slot.job) for slot in self.slots if slot.job is not None]
-        return sorted(busy, key=lambda pair: pair[1].number)
+        if self._busy is None:
+            busy = [(slot, slot.job) for slot in self.slots if slot.job is not None]
+            self._busy = sorted(busy, key=lambda pair: pair[1].number)
+        return self._busy
 
     @property
     def free(self) -> int:
         """Number of slots that nobody uses."""
-        return sum(slot.job is None for slot in self.slots)
+        return len(self.slots) - len(self.busy)
 
     def admit(self, job: Job) -> None:
         """Give *job* the free slot that holds most of its prompt, else the longest unused."""
@@ -46,6 +50,15 @@ class Memory:
         job.start(self.trim(slot, min(reusable[slot.index], len(job.tokens) - 1)))
         self._admissions += 1
         slot.job, slot.used = job, self._admissions
+        self._busy = None
+
+    def leave(self, number: int) -> None:
+        """Let the request *number* go; what its slot holds stays."""
+        for slot, job in self.busy:
+            if job.number == number:
+                slot.job = None
+                self._busy = None
+                return
 
     def trim(self, slot: Slot, count: int) -> int:
         """Forget what *slot* holds from *count* on; return how much of it stays.
@@ -95,6 +108,7 @@ class Memory:
             return None
         slot = self.slots[relief.slot]
         job, slot.job = slot.job, None
+        self._busy = None
         if job is not None:
             job.preempt(slot.held)
         self.trim(slot, 0)

@@ -95,8 +95,10 @@ class Job:
         """Take note of the next token of the answer."""
         if not self.generated:
             self.prompt_done_s = self.clock()
-        self.repeated = self.repeated + 1 if self.last == token else 0
-        self.last = token
+        if token == self.last:
+            self.repeated += 1
+        else:
+            self.last, self.repeated = token, 0
         self.generated += 1
         self.pending = (token,)
 
@@ -107,21 +109,22 @@ class Job:
 
         One without a bound ends after *endless* tokens.
         """
-        limit, token = self.request.sampling.num_predict, choice.token
+        request, text, token = self.request, self.text, choice.token
+        limit = request.sampling.num_predict
         if limit == 0:
             return [], "length"
         self.sampled(token)
         if detokenizer.ends(token):
             return [], "stop"
-        if self.request.wants_tokens:
+        if request.wants_tokens:
             self._known.append(token)
-        if self.request.logprobs:
-            self._logprobs.append(_describe(choice, detokenizer, self.text.decoded))
+        if request.logprobs:
+            self._logprobs.append(_describe(choice, detokenizer, text.decoded))
         piece = detokenizer.piece(token)
-        if token in self.request.spoken and isinstance(detokenizer, Speller):
+        if token in request.spoken and isinstance(detokenizer, Speller):
             piece = detokenizer.spelling(token)
-        events = self._tell(self.text.feed(piece))
-        if self.text.stopped or choice.complete or 0 < self.request.repeats < self.repeated:
+        events = self._tell(text.feed(piece))
+        if text.stop or choice.complete or 0 < request.repeats < self.repeated:
             return events, "stop"
         if self.generated >= (limit if limit > 0 else endless):
             return events, "length"
@@ -142,6 +145,8 @@ class Job:
     def _tell(self, text: str) -> list[Event]:
         if not text:
             return []
+        if not self._logprobs:
+            return [Delta(text)]
         waiting, given = self._logprobs, self.text.given
         told: list[TokenLogprob] = []
         while waiting and waiting[0].start < given:
@@ -166,7 +171,7 @@ class Job:
 
 def _describe(choice: Choice, detokenizer: Detokenizer, start: int) -> TokenLogprob:
     spelling = detokenizer.spelling if isinstance(detokenizer, Speller) else detokenizer.piece
-    top = (TokenLogprob(token, spelling(token), value) for token, value in choice.top)
+    top = [TokenLogprob(token, spelling(token), value) for token, value in choice.top]
     return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, tuple(top), start)
 
 

@@ -21,6 +21,8 @@ class TextStream:
         self._stops = tuple(stop for stop in stops if stop)
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
         self._held = ""
+        self._torn = False
+        """Whether the last bytes were part of a character."""
         self.stop = ""
         """The stop string that came; nothing is given out after it."""
         self.decoded = 0
@@ -35,13 +37,20 @@ class TextStream:
 
     def feed(self, data: bytes) -> str:
         """Return the text that *data* makes certain, perhaps none."""
-        if self.stopped:
+        if self.stop:
             return ""
-        return self._give(self._decoder.decode(data))
+        if not self._torn:
+            try:
+                return self._give(data.decode())
+            except UnicodeDecodeError:  # the rest may follow
+                pass
+        text = self._decoder.decode(data)
+        self._torn = bool(self._decoder.getstate()[0])
+        return self._give(text)
 
     def finish(self) -> str:
         """Return what was held back; a character that never became whole is replaced."""
-        if self.stopped:
+        if self.stop:
             return ""
         text = self._give(self._decoder.decode(b"", final=True))
         held, self._held = self._held, ""

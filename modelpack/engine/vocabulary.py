@@ -30,6 +30,7 @@ class LlamaVocabulary:
         self._handle = self.handle = handle
         self._ends = library.llama_vocab_is_eog
         self._to_piece = library.llama_token_to_piece
+        self._known_ends: dict[int, bool] = {}
         self._pieces: dict[int, bytes] = {}
         self._spellings: dict[int, bytes] = {}
 
@@ -126,7 +127,10 @@ class LlamaVocabulary:
 
     def ends(self, token: int) -> bool:
         """Tell whether *token* ends an answer."""
-        return bool(self._ends(self._handle, token))
+        known = self._known_ends.get(token)
+        if known is None:
+            known = self._known_ends[token] = bool(self._ends(self._handle, token))
+        return known
 
     def _having(self, wanted: int) -> list[int]:
         attributes, handle = self._library.llama_vocab_get_attr, self._handle
