@@ -49,6 +49,7 @@ class Constraint:
         numpy = importlib.import_module("numpy")
         self._words: Array = numpy.zeros((vocabulary_size + 31) // 32, "<u4")
         self._bytes: Array = self._words.view("u1")
+        self._place = (self._words.ctypes.data, self._words.nbytes)
 
     def allowed(self) -> Array:
         """Return a bit for each token: whether it may be next. Good until the next call.
@@ -56,7 +57,7 @@ class Constraint:
         Raises:
             EngineError: the grammar became too complex.
         """
-        self._matcher.unsafe_compute_mask_ptr(self._words.ctypes.data, self._words.nbytes)
+        self._matcher.unsafe_compute_mask_ptr(*self._place)
         self._check()
         return self._bytes
 

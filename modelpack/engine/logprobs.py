@@ -30,8 +30,8 @@ class Logprobs:
         norm = float(largest) + math.log(float(weights.sum()))
         if not self._top:
             return norm, ()
-        found = self._best.find(logits)
-        values = logits[found]
-        order = numpy.argsort(-values, kind="stable")[: self._top]
-        pairs = zip(found[order].tolist(), values[order].tolist(), strict=True)
-        return norm, tuple((token, min(0.0, value - norm)) for token, value in pairs)
+        found = self._best.find(logits, largest)
+        values = norm - logits[found].astype("f8")
+        order = values.argsort(kind="stable")[: self._top]
+        values = numpy.minimum(-values[order], 0.0)
+        return norm, tuple(zip(found[order].tolist(), values.tolist(), strict=True))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from modelpack.engine.base import Choice
 from modelpack.engine.logprobs import Logprobs
 from modelpack.engine.sampling import Sampling, Stage, count_candidates, plan_chain
-from modelpack.engine.shortlist import WORTHWHILE, Array, Shortlist
+from modelpack.engine.shortlist import WORTHWHILE, Array, Mask, Shortlist
 from modelpack.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ TOP_LOGPROBS = 1000
 """Likeliest tokens that are told at most; OpenAI and Ollama stop at 20."""
 LOGIT_BIASES = 10_000
 """Tokens that may have a bias."""
+_VIEWS = 64
+"""Rows whose place is remembered."""
 _SPARSE = 64
 """A shortlist is worth it in a vocabulary this many times as large."""
 _FILTERS = {
@@ -47,18 +49,27 @@ class Rows:
     """The logits of the step just computed, as they lie in the library's memory."""
 
     def __init__(self, library: ModuleType, context: Handle, vocabulary_size: int) -> None:
-        self._get = library.llama_get_logits_ith
+        self._get = library.llama_cpp._lib["llama_get_logits_ith"]
+        self._get.argtypes = (ctypes.c_void_p, ctypes.c_int32)
+        self._get.restype = ctypes.c_void_p
         self._context = context
         self._kind = ctypes.c_float * vocabulary_size
         self._numpy = importlib.import_module("numpy")
+        self._views: dict[int, Array] = {}
+        """Logits by where they lie; they lie where others lay before."""
 
     def __getitem__(self, row: int) -> Array:
         """Return the logits after *row*; good until the next step."""
-        pointer = self._get(self._context, row)
-        if not pointer:
-            raise EngineError(f"llama.cpp has no logits for row {row} of the step")
-        address = ctypes.addressof(pointer.contents)
-        return self._numpy.frombuffer(self._kind.from_address(address), dtype="f4")
+        address = self._get(self._context, row)
+        view = self._views.get(address)
+        if view is None:
+            if not address:
+                raise EngineError(f"llama.cpp has no logits for row {row} of the step")
+            if len(self._views) == _VIEWS:
+                self._views.clear()
+            view = self._numpy.frombuffer(self._kind.from_address(address), dtype="f4")
+            self._views[address] = view
+        return view
 
 
 class LlamaSampler:
@@ -74,6 +85,8 @@ class LlamaSampler:
         self.shortlist: Shortlist | None = None
         """What narrows the vocabulary down first, where that is faster or a grammar wants it."""
         self.constraint: Constraint | None = None
+        self.mask: Mask | None = None
+        """How a grammar is minded where there is no shortlist."""
         self.logprobs: Logprobs | None = None
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         for stage in chain:
@@ -107,6 +120,13 @@ class LlamaSampler:
             self._library.llama_sampler_free(chain)
 
     def _choose(self, row: int) -> int:
+        if self.mask is not None and self.constraint is not None:
+            allowed = self.constraint.allowed()
+            self.mask.apply(self._rows[row], allowed)
+            token = int(self._sample(self._chain, self._context, row))
+            if not allowed[token >> 3] >> (token & 7) & 1:
+                raise EngineError("the grammar allows no token here")
+            return token
         if self.shortlist is not None:
             allowed = None if self.constraint is None else self.constraint.allowed()
             token = self.shortlist.choose(self._chain, self._rows[row], allowed)
@@ -142,7 +162,10 @@ def build_sampler(
     sampler.constraint = constraint
     count = count_candidates(sampling, n_ctx=n_ctx)
     worthwhile = count > 0 and vocabulary_size >= max(WORTHWHILE, _SPARSE * count)
-    if worthwhile or constraint is not None:
+    # The link for typical tokens would make nonsense of a probability of zero.
+    if constraint is not None and vocabulary_size < WORTHWHILE and sampling.typical_p >= 1:
+        sampler.mask = Mask(vocabulary_size)
+    elif worthwhile or constraint is not None:
         biased = [token for token, _ in sampling.logit_bias]
         sampler.shortlist = Shortlist(
             library, count, always=biased, constrained=constraint is not None

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib
+import math
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
@@ -46,13 +47,17 @@ class Best:
         # How far below the best the threshold is; follows what the last row needed.
         self._gap = _FIRST_GAP
 
-    def find(self, logits: Array) -> Array:
-        """Return where they are, in order: all that are at least as large as the smallest."""
+    def find(self, logits: Array, best: Array | None = None) -> Array:
+        """Return where they are, in order: all that are at least as large as the smallest.
+
+        *best* is the largest, where that is known.
+        """
         if len(logits) <= _MANY * self._count:
             return self._numpy.arange(len(logits))
-        best = logits.max()
+        if best is None:
+            best = logits.max()
         for _ in range(_TRIES):
-            found = self._numpy.flatnonzero(logits >= best - self._gap)
+            found = (logits >= best - self._gap).nonzero()[0]
             if len(found) < self._count:
                 self._gap *= 2
                 continue
@@ -68,6 +73,20 @@ class Best:
         """Return the smallest of the largest."""
         at = len(logits) - self._count
         return self._numpy.partition(logits, at)[at]
+
+
+class Mask:
+    """Gives the tokens that a grammar forbids a probability of zero, in a small vocabulary."""
+
+    def __init__(self, vocabulary_size: int) -> None:
+        self._numpy = importlib.import_module("numpy")
+        self._size = vocabulary_size
+
+    def apply(self, logits: Array, allowed: Array) -> None:
+        """Change *logits* in their place; *allowed* has a bit for each token."""
+        numpy = self._numpy
+        bits = numpy.unpackbits(allowed, count=self._size, bitorder="little")
+        numpy.putmask(logits, bits == 0, -math.inf)
 
 
 class Shortlist:

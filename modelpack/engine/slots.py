@@ -171,8 +171,11 @@ class Job:
 
 def _describe(choice: Choice, detokenizer: Detokenizer, start: int) -> TokenLogprob:
     spelling = detokenizer.spelling if isinstance(detokenizer, Speller) else detokenizer.piece
-    top = [TokenLogprob(token, spelling(token), value) for token, value in choice.top]
-    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, tuple(top), start)
+    top: tuple[TokenLogprob, ...] = ()
+    if choice.top:
+        tokens, values = zip(*choice.top, strict=True)
+        top = tuple(map(TokenLogprob, tokens, map(spelling, tokens), values))
+    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, top, start)
 
 
 @dataclass(slots=True)
