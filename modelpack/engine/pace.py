@@ -6,8 +6,10 @@ is known from those before, so that the pause can be kept in proportion. Pure.
 
 from __future__ import annotations
 
-LONGEST = 2.7
-"""How long somebody may wait for a token, in steps that only write."""
+LONGEST = 2.5
+"""How long somebody may wait for a token, in steps among others that only write."""
+_SWITCH = 1.5
+"""How much longer a step that writes may take for coming after one that reads."""
 _UNKNOWN = 16
 """Prompt tokens beside others while nothing was measured."""
 _LEAST = 4
@@ -23,6 +25,9 @@ class Pace:
 
     def __init__(self) -> None:
         self._writing_s = 0.0
+        self._switched_s = 0.0
+        """How long steps that write take after one that reads; they are laid out anew."""
+        self._reads = False
         self._reading_s = 0.0
         self._last = _UNKNOWN
 
@@ -31,8 +36,12 @@ class Pace:
 
         *beside* says whether prompts were read while somebody was being answered.
         """
+        after, self._reads = self._reads, reading > 0 and not writing
         if writing and not reading:
-            self._writing_s = _mixed(self._writing_s, seconds)
+            if after:
+                self._switched_s = _mixed(self._switched_s, seconds)
+            else:
+                self._writing_s = _mixed(self._writing_s, seconds)
         elif reading:
             rest = seconds - self._writing_s if writing else seconds
             self._reading_s = _mixed(self._reading_s, max(rest, 0.0) / reading)
@@ -41,9 +50,10 @@ class Pace:
 
     def room(self, most: int) -> int:
         """Return how many prompt tokens, at most *most*, fit in beside answers."""
-        if not self._writing_s or not self._reading_s:
+        writing_s = max(self._writing_s, self._switched_s / _SWITCH)
+        if not writing_s or not self._reading_s:
             return min(_UNKNOWN, most)
-        spare = (LONGEST - 1) * self._writing_s / self._reading_s
+        spare = (LONGEST * writing_s - max(writing_s, self._switched_s)) / self._reading_s
         return max(min(int(spare), int(self._last * _GROWTH) + 1, most), min(_LEAST, most))
 
 

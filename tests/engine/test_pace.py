@@ -52,3 +52,27 @@ def test_nothing_is_known_of_reading_before_it_was_measured():
     assert pace.room(256) == unknown
     pace.took(0.5, writing=0, reading=100, beside=False)
     assert 0 < pace.room(256) < unknown
+
+
+def test_a_pause_has_the_step_that_writes_after_the_one_that_reads_in_it():
+    pace = Pace()
+    for _ in range(10):
+        pace.took(0.010, writing=1, reading=0, beside=False)
+    pauses = []
+    for _ in range(60):
+        reading = pace.room(256)
+        pace.took(reading * 0.001, writing=0, reading=reading, beside=True)
+        pace.took(0.013, writing=1, reading=0, beside=False)
+        pauses.append(reading * 0.001 + 0.013)
+    assert max(pauses[5:]) <= 1.02 * LONGEST * 0.010 + 0.001
+    assert min(pauses[20:]) >= 0.9 * LONGEST * 0.010 - 0.001
+
+
+def test_prompts_are_read_where_steps_that_write_have_become_dearer():
+    pace = Pace()
+    pace.took(0.010, writing=1, reading=0, beside=False)
+    for _ in range(60):
+        reading = pace.room(256)
+        pace.took(reading * 0.001, writing=0, reading=reading, beside=True)
+        pace.took(0.060, writing=8, reading=0, beside=False)
+    assert reading * 0.001 >= 0.5 * 0.060
