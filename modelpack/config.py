@@ -9,11 +9,12 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
-from modelpack import hosts
 from modelpack.errors import InputError
-from modelpack.hosts import HostSettings
+
+if TYPE_CHECKING:
+    from modelpack.hosts import HostSettings
 
 _FALSE = frozenset(("", "0", "false", "no", "off"))
 
@@ -71,7 +72,9 @@ class Settings:
         Raises:
             InputError: the file cannot be read, or does not say what it should.
         """
-        return hosts.find(hosts.read(self.config), name) if self.config else HostSettings()
+        from modelpack import hosts
+
+        return hosts.find(hosts.read(self.config), name) if self.config else hosts.HostSettings()
 
 
 def _first(environment: Mapping[str, str], *names: str) -> str:

@@ -153,7 +153,11 @@ JOURNAL_EVERY_S = 1.0
 TELL_EVERY = MiB
 """Bytes between two pieces of news, which cost more than hashing a block."""
 SENT_PIECE = MiB
-"""What the kernel is asked to send of a file at a time."""
+"""What the kernel is asked to send of a file at a time, at first."""
+SENT_PIECES = 16 * MiB
+"""The most it is asked to send, where it is fast."""
+SENT_PIECE_S = 0.05
+"""What was sent in this time was sent fast."""
 MOUNT_TRIES = 3
 """Repositories that are asked for a blob before it is sent."""
 UPLOADS_KEPT_FROM = 4 * MiB

@@ -6,10 +6,12 @@ write an option that few use) is left to it.
 
 from __future__ import annotations
 
+import gc
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from errno import EPIPE
+from typing import NamedTuple
 
 _INTERRUPTED = 130
 _CONCURRENCY = range(1, 65)
@@ -29,8 +31,7 @@ _ARGUMENTS = {
 """What the arguments of a command are called, and how many there must be."""
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+class Wanted(NamedTuple):
     """A command, and what its function is given."""
 
     command: str
@@ -38,8 +39,12 @@ class Wanted:
 
     def run(self) -> None:
         """Run it."""
+        gc.disable()  # nothing that is loaded can be thrown away
         from modelpack.cli import _moves
 
+        importlib.import_module(f"modelpack.ops.{self.command}")
+        importlib.import_module("modelpack.registry.referrers")
+        gc.enable()
         command: Callable[..., None] = getattr(_moves, self.command)
         try:
             command(**self.given)

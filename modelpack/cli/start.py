@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sys
 
-from modelpack.cli import _quick
+from modelpack.later import put_off
+
+with put_off("inspect"):
+    import dataclasses  # noqa: F401 - it needs that for classes without a docstring only
+
+from modelpack.cli import _quick  # isort: skip
 from modelpack.cli._leaving import guarded, leave_after
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,7 +25,7 @@ def replacing(
     the file system says about it; what goes wrong within the block is the caller's.
     """
     with errors():
-        descriptor, name = tempfile.mkstemp(prefix=".ingest-", dir=aside or target.parent)
+        descriptor, name = new_file(aside or target.parent, ".ingest-")
     temporary = Path(name)
     try:
         with os.fdopen(descriptor, "wb") as file:
@@ -41,6 +40,15 @@ def replacing(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def new_file(folder: Path | str, prefix: str = "tmp") -> tuple[int, str]:
+    """Make and open a file in *folder*, with a name that nobody has; it is for its owner only."""
+    flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | getattr(os, "O_NOFOLLOW", 0)
+    while True:
+        name = f"{folder}/{prefix}{os.urandom(8).hex()}"
+        with suppress(FileExistsError):
+            return os.open(name, flags, 0o600), name
 
 
 def sync_folder(folder: Path) -> None:

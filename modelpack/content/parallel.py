@@ -8,23 +8,22 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelpack.content.base import Advance, Partial, Pouring, RangeSource, Readable
+from modelpack.content.pool import Task
 from modelpack.content.ranges import Ledger, Span
 from modelpack.content.verify import origin_of
 from modelpack.errors import IntegrityError
 from modelpack.oci.descriptor import Descriptor
 
 
-@dataclass(frozen=True, slots=True)
-class Crew:
+class Crew(NamedTuple):
     """Others who may help."""
 
     size: int
     """How many there are."""
-    ask: Callable[[Callable[[], None]], Future[None]]
+    ask: Callable[[Callable[[], None]], Task[None]]
     """Let one of them run something as well, when he has time."""
 
 
@@ -73,7 +72,7 @@ class RangedFetch:
 
     def _fetch(self, ledger: Ledger, crew: Crew) -> bool:
         self._gaps.extend(ledger.missing())
-        others: list[Future[None]] = []
+        others: list[Task[None]] = []
 
         def help_wanted() -> None:
             if len(others) < crew.size and self._gaps and self._partial.is_starved():
@@ -83,7 +82,7 @@ class RangedFetch:
             while self._take(help_wanted):
                 pass
         finally:
-            errors = [one.exception() for one in others if not one.cancel()]
+            errors = [one.error() for one in others if not one.cancel()]
         for error in errors:
             if error is not None:
                 raise error

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 from modelpack import limits
 from modelpack.content.base import Sink, Source
+from modelpack.content.pool import Pool, Task
 from modelpack.content.transfer import CopyOptions, copy
 from modelpack.errors import LimitError, ManifestError, NotFoundError, RegistryError
 from modelpack.oci.descriptor import Descriptor
@@ -97,7 +97,7 @@ def copy_with_referrers(
     """
     if not (isinstance(source, Referring) and isinstance(sink, Referring)):
         return Copied(copy(source, sink, names, options, report), ())
-    with ThreadPoolExecutor(1, thread_name_prefix="referrers") as beside:
+    with Pool(1, "referrers") as beside:
         manifest, first = _copy_and_list(source, sink, names, (options, report), beside)
     found: dict[Digest, Descriptor] = {}
     subjects = [manifest.digest]
@@ -130,11 +130,11 @@ def _copy_and_list(
     sink: Sink,
     names: tuple[Reference, Reference],
     how: tuple[CopyOptions, Report],
-    beside: ThreadPoolExecutor,
+    beside: Pool,
 ) -> tuple[Manifest, tuple[Descriptor, ...]]:
     """Copy a model, and have it asked *beside* what refers to it while its blobs move."""
     options, report = how
-    asked: list[Future[tuple[Descriptor, ...]]] = []
+    asked: list[Task[tuple[Descriptor, ...]]] = []
 
     def check(manifest: Manifest) -> None:
         if options.check is not None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -27,6 +26,7 @@ from modelpack.content.base import (
     Taking,
 )
 from modelpack.content.parallel import Crew, RangedFetch
+from modelpack.content.pool import CancelledError, Pool, Task, wait
 from modelpack.content.rate import limited
 from modelpack.errors import StoppedError
 from modelpack.oci.descriptor import Descriptor
@@ -68,20 +68,18 @@ def copy(
     blobs = {(blob.digest, blob.size): blob for blob in manifest.blobs}.values()
     total = Event(action=options.action, item=TOTAL, total=sum(blob.size for blob in blobs))
     report(total)
-    with ThreadPoolExecutor(options.concurrency, thread_name_prefix="copy") as pool:
+    with Pool(options.concurrency, "copy") as pool:
         copying = _Copying(source, sink, options, report, pool)
         small = [blob for blob in blobs if blob.size <= limits.SMALL]
         futures = [pool.submit(copying.copy, blob) for blob in blobs if blob.size > limits.SMALL]
         for future in futures:
-            future.add_done_callback(copying.watch)
+            future.then(copying.watch)
         try:
             futures += [pool.submit(copying.copy, blob) for blob in copying.together(small)]
-            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-            for future in done:
-                future.result()
+            wait(futures)
         except BaseException as error:
             copying.stop()
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.end(wait=False, cancel=True)
             if copying.failure is not None and isinstance(error, Exception):
                 raise copying.failure from None
             raise
@@ -99,7 +97,7 @@ class _Copying:
         sink: Sink,
         options: CopyOptions,
         report: Report,
-        pool: ThreadPoolExecutor,
+        pool: Pool,
     ) -> None:
         self._stopped = threading.Event()
         self._source = limited(source, options.limit_rate, self._stopped.wait)
@@ -111,9 +109,11 @@ class _Copying:
         self.failure: BaseException | None = None
         """Why `watch` has stopped the copy."""
 
-    def watch(self, copied: Future[None]) -> None:
+    def watch(self, copied: Task[None]) -> None:
         """Stop if *copied*, which has ended, has failed, for whoever does not wait for it."""
-        error = None if copied.cancelled() else copied.exception()
+        error = copied.error()
+        if isinstance(error, CancelledError):
+            return
         if error is not None and not self._stopped.is_set():
             self.failure = error
             self.stop()
@@ -198,7 +198,7 @@ class _Copying:
         partial.clear()
         return False
 
-    def _help(self, work: Callable[[], None]) -> Future[None]:
+    def _help(self, work: Callable[[], None]) -> Task[None]:
         """Let a thread that has no blob to copy do *work*."""
         self.check()
         return self._pool.submit(work)

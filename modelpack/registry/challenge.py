@@ -8,15 +8,14 @@ See: https://distribution.github.io/distribution/spec/auth/token/
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
-_SCHEME = re.compile(r"\s*(bearer|basic)(?:\s+|$)", re.IGNORECASE)
-_PARAMETER = re.compile(r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))\s*,?')
+# compiled when first needed
+_SCHEME = r"(?i)\s*(bearer|basic)(?:\s+|$)"
+_PARAMETER = r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))\s*,?'
 
 
-@dataclass(frozen=True, slots=True)
-class Challenge:
+class Challenge(NamedTuple):
     """One `WWW-Authenticate` challenge."""
 
     scheme: Literal["basic", "bearer"]
@@ -27,14 +26,15 @@ class Challenge:
 
 def parse_challenge(header: str) -> Challenge | None:
     """Return the first Bearer or Basic challenge in *header*, or None if there is none."""
-    match = _SCHEME.match(header)
+    match = re.match(_SCHEME, header)
     if match is None:
         return None
     if match[1].lower() == "basic":
         return Challenge("basic")
     found: dict[str, str] = {}
     at = match.end()
-    while parameter := _PARAMETER.match(header, at):
+    pattern = re.compile(_PARAMETER)
+    while parameter := pattern.match(header, at):
         value = parameter[2] if parameter[2] is not None else parameter[3]
         found.setdefault(parameter[1].lower(), re.sub(r"\\(.)", r"\1", value))
         at = parameter.end()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import re
 import time
 from collections.abc import Callable
@@ -16,11 +15,12 @@ from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.registry.exchange import Answer
 from modelpack.registry.failures import network_errors
+from modelpack.registry.patience import jitter
 from modelpack.registry.retry import pause_after
 from modelpack.registry.session import Ask, Session
 
 _OK, _PARTIAL = 200, 206
-_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*")
+_CONTENT_RANGE = r"\s*bytes\s+(\d{1,19})-(\d{1,19})/(\d{1,19}|\*)\s*"
 
 
 T = TypeVar("T", bytes, int)
@@ -146,7 +146,7 @@ class Download:
         if self._at - at >= limits.RETRY_PROGRESS:
             self._attempt, since = 1, time.monotonic()
         self._failed_at = (since, self._at)
-        pause = pause_after(self._attempt, time.monotonic() - since, random.random())  # noqa: S311 - no secret
+        pause = pause_after(self._attempt, time.monotonic() - since, jitter())
         if pause is None:
             raise error
         self._session.pause(pause)
@@ -200,7 +200,7 @@ class Download:
 
     def _check_range(self, response: Answer) -> None:
         said = response.headers.get("Content-Range", "")
-        match = _CONTENT_RANGE.fullmatch(said)
+        match = re.fullmatch(_CONTENT_RANGE, said)
         right = (
             match is not None
             and (int(match[1]), int(match[2]) + 1) == (self._at, self._stop)

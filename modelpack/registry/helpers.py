@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import json
 import re
-import subprocess
 from collections.abc import Mapping, Sequence
 
 from modelpack import limits
 from modelpack.errors import InputError
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*\Z")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*\Z"
 
 
 def ask_helper(
@@ -52,7 +51,9 @@ def erase_with_helper(helper: str, key: str, environment: Mapping[str, str]) -> 
 
 
 def _run(helper: str, verb: str, text: str, environment: Mapping[str, str]) -> tuple[int, bytes]:
-    if not _NAME.match(helper):
+    import subprocess
+
+    if not re.match(_NAME, helper):
         raise InputError(f"not the name of a credential helper: {helper[:80]!r}")
     program = f"docker-credential-{helper}"
     try:

@@ -13,13 +13,12 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import islice
-from typing import Generic, TypeAlias, TypeVar
+from typing import Generic, NamedTuple, TypeAlias, TypeVar
 
 from modelpack import limits
+from modelpack.content.pool import Pool
 from modelpack.registry.heads import END, NO_BODY, LineError, is_last, length_of, parse_head
 
 _TICK_MS = 1000
@@ -27,8 +26,7 @@ _TICK_MS = 1000
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Question:
+class Question(NamedTuple):
     """A request."""
 
     method: str
@@ -38,8 +36,7 @@ class Question:
     """Bytes of the answer's body that are read at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """What was answered."""
 
     status: int
@@ -150,7 +147,7 @@ class Lines:
         missing = wanted - len(self._idle)
         if missing <= 0:
             return
-        with ThreadPoolExecutor(missing, thread_name_prefix="connect") as pool:
+        with Pool(missing, "connect") as pool:
             for _ in range(missing):
                 pool.submit(self._try)
 

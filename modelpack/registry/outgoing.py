@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import time
 from collections.abc import Iterator
 
 from modelpack import limits
@@ -40,9 +41,14 @@ class Outgoing:
                 self._advance(end - told)
 
     def _of_file(self, descriptor: int, start: int, stop: int) -> Iterator[tuple[Piece, int]]:
-        for at in range(start, stop, limits.SENT_PIECE):
-            end = min(at + limits.SENT_PIECE, stop)
+        """Yield pieces that are the larger the faster they go: each costs a piece of news."""
+        at, size = start, limits.SENT_PIECE
+        while at < stop:
+            end = min(at + size, stop)
+            began = time.monotonic()
             yield FilePart(descriptor, at, end), end
+            quick = time.monotonic() - began < limits.SENT_PIECE_S
+            at, size = end, min(2 * size, limits.SENT_PIECES) if quick else limits.SENT_PIECE
 
     def _of_stream(self, start: int, stop: int) -> Iterator[tuple[Piece, int]]:
         if self._at != start:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,6 +15,11 @@ from modelpack.registry.retry import TEMPORARY, parse_retry_after, pause_after
 
 Wait: TypeAlias = Callable[[float], object]
 """Waits that many seconds."""
+
+
+def jitter() -> float:
+    """Return a random number from 0 to 1, so that many clients do not come back at once."""
+    return int.from_bytes(os.urandom(4), "big") / 2**32
 
 
 class Reply(Protocol):
@@ -79,7 +84,7 @@ class Patience:
             pause = pause_after(
                 attempt,
                 time.monotonic() - began,
-                random.random(),  # noqa: S311 - spreads clients, protects nothing
+                jitter(),
                 parse_retry_after(asked or "", time.time()),
             )
             if pause is None:

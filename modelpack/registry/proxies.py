@@ -8,7 +8,6 @@ See: https://pkg.go.dev/golang.org/x/net/http/httpproxy
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -53,8 +52,10 @@ def proxy_for(url: str, environment: Mapping[str, str]) -> Proxy | None:
 def is_loopback(host: str) -> bool:
     """Tell whether *host* (with or without port) is this machine."""
     name = urlsplit(f"//{host}").hostname or ""
-    if name == "localhost":
+    if name in ("localhost", "127.0.0.1"):
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
@@ -95,6 +96,8 @@ def _fits(entry: str, host: str, port: int | None) -> bool:
     """Tell whether *entry* of NO_PROXY means *host*: `*`, an address, a network or a domain."""
     if entry == "*":
         return True
+    import ipaddress
+
     try:
         return ipaddress.ip_address(host) in ipaddress.ip_network(entry, strict=False)
     except ValueError:

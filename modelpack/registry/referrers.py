@@ -24,7 +24,7 @@ from modelpack.registry.session import Ask
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _PAUSE_S = 0.05
-_NEXT = re.compile(r"<([^>]*)>(?:\s*;[^,;]*)*?\s*;\s*rel=\"?next\"?(?=\s*(?:[,;]|$))")
+_NEXT = r"<([^>]*)>(?:\s*;[^,;]*)*?\s*;\s*rel=\"?next\"?(?=\s*(?:[,;]|$))"
 """The next page in a `Link` header."""
 
 
@@ -70,7 +70,7 @@ class ReferringRepository(Repository):
         raise LimitError(f"{self._session.host} lists too many referrers of {subject}")
 
     def _next(self, response: Answer) -> str:
-        link = _NEXT.search(response.headers.get("Link", ""))
+        link = re.search(_NEXT, response.headers.get("Link", ""))
         if link is None:
             return ""
         url = urljoin(response.url, str(link[1]))

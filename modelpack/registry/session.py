@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import TYPE_CHECKING, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelpack import __version__, limits
@@ -19,6 +19,7 @@ from modelpack.errors import ModelPackError, NetworkError, RegistryError
 from modelpack.registry.bodies import read_body, release, start_of
 from modelpack.registry.carriers import Carriers
 from modelpack.registry.challenge import Challenge, joined, parse_challenge, scope_of
+from modelpack.registry.contexts import Contexts
 from modelpack.registry.credentials import Credential, Credentials
 from modelpack.registry.direct import OddError
 from modelpack.registry.exchange import Answer, Body, Request
@@ -31,9 +32,11 @@ from modelpack.registry.problems import error_for, looks_like_html, not_a_regist
 from modelpack.registry.proxies import is_loopback
 from modelpack.registry.retry import may_repeat, parse_retry_after
 from modelpack.registry.tokens import Authority
-from modelpack.registry.trust import Contexts, Identity, Named, decide
 from modelpack.registry.ways import Ways
 from modelpack.registry.wire import Sockets
+
+if TYPE_CHECKING:
+    from modelpack.registry.trust import Identity, Named, Trust
 
 _HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _UNAUTHORIZED = 401
@@ -303,16 +306,18 @@ class Session:
 
 
 def _ways(host: str, connection: Connection, sockets: Sockets) -> Ways:
-    contexts = Contexts(
-        lambda: decide(
+    def trust() -> Trust:
+        from modelpack.registry.trust import decide
+
+        return decide(
             host,
             connection.environment,
             verify=not connection.insecure,
             authority=connection.ca_file,
             identity=connection.identity,
         )
-    )
-    return Ways(contexts, sockets, connection.environment)
+
+    return Ways(Contexts(trust), sockets, connection.environment)
 
 
 def _json_object(raw: bytes, host: str) -> Mapping[str, object]:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelpack import limits
 from modelpack.errors import NetworkError
+from modelpack.later import put_off
 from modelpack.registry.exchange import Answer, Request
 from modelpack.registry.ways import Ways
 
@@ -24,7 +20,7 @@ def library(name: str, ways: Ways, *, quiet: bool) -> Library:
 
     Where it is *quiet*, it does not warn of TLS that is not verified.
     """
-    with _put_off("jsonschema"):  # it takes long to load, and we check for ourselves
+    with put_off("jsonschema"):  # it takes long to load, and we check for ourselves
         from oras.provider import Registry
     from modelpack.registry.adapter import mount
 
@@ -133,21 +129,6 @@ class _Answer:
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
-
-
-@contextmanager
-def _put_off(name: str) -> Iterator[None]:
-    """Let the block's imports of the module *name* load it only when it is first used."""
-    if name in sys.modules:
-        yield
-        return
-    module = ModuleType(name)
-    module.__getattr__ = lambda key: getattr(importlib.import_module(name), key)  # type: ignore[method-assign]
-    sys.modules[name] = module
-    try:
-        yield
-    finally:
-        del sys.modules[name]
 
 
 def _rebuild_auth(request: requests.PreparedRequest, response: requests.Response) -> None:

@@ -12,8 +12,7 @@ from __future__ import annotations
 
 import os
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -138,25 +137,6 @@ def _listed(folder: Path) -> list[Path]:
         return []
     except OSError as error:
         raise InputError(f"cannot read {folder}: {error.strerror}") from None
-
-
-class Contexts:
-    """The TLS contexts of one session, made when https is first spoken; threads may share them."""
-
-    def __init__(self, trust: Callable[[], Trust]) -> None:
-        self._decide = trust
-        self._lock = threading.Lock()
-        self._trust: Trust | None = None
-        self._made: dict[bool, ssl.SSLContext] = {}
-
-    def get(self, *, identify: bool) -> ssl.SSLContext:
-        """Return the context that shows the client certificate, or the one that does not."""
-        with self._lock:
-            self._trust = self._trust or self._decide()
-            shown = identify and self._trust.identity is not None
-            if shown not in self._made:
-                self._made[shown] = make_context(self._trust, identify=shown)
-            return self._made[shown]
 
 
 def make_context(trust: Trust, *, identify: bool) -> ssl.SSLContext:

@@ -9,11 +9,9 @@ See: https://github.com/opencontainers/distribution-spec/blob/v1.1.1/spec.md#pus
 
 from __future__ import annotations
 
-import random
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from urllib.parse import urlencode, urlsplit
 
 from modelpack import limits
@@ -29,13 +27,14 @@ from modelpack.errors import (
 from modelpack.oci.descriptor import Descriptor
 from modelpack.registry.exchange import Answer, Body
 from modelpack.registry.outgoing import Outgoing
+from modelpack.registry.patience import jitter
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.retry import TEMPORARY, pause_after
 from modelpack.registry.session import Ask, Session
 
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
 _BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE = 400, 404, 416
-_RECEIVED = re.compile(r"\s*(?:bytes[ =])?0-(\d{1,19})\s*")
+_RECEIVED = r"\s*(?:bytes[ =])?0-(\d{1,19})\s*"
 _BYTES = {"Content-Type": "application/octet-stream"}
 
 
@@ -258,10 +257,9 @@ class Forgetful:
         yield _Passing()
 
 
-@dataclass
 class _Passing:
-    location: str = ""
-    kept: bool = False
+    location = ""
+    kept = False
 
     def keep(self, location: str) -> None:
         """Do without: whoever sends the blob knows it."""
@@ -286,8 +284,7 @@ class _Tries:
     def pause(self, asked: float | None) -> float | None:
         """Count a failure; return how long to wait, or None to give up."""
         self._failed += 1
-        jitter = random.random()  # noqa: S311 - spreads clients, protects nothing
-        pause = pause_after(self._failed, self._waited, jitter, asked)
+        pause = pause_after(self._failed, self._waited, jitter(), asked)
         self._waited += pause or 0.0
         return pause
 
@@ -299,7 +296,7 @@ def _may_pass(error: ModelPackError) -> bool:
 
 def _received(response: Answer) -> int | None:
     """Return how many bytes the answer says have come, or None if it does not say."""
-    match = _RECEIVED.fullmatch(response.headers.get("Range", ""))
+    match = re.fullmatch(_RECEIVED, response.headers.get("Range", ""))
     if match is None:
         return None
     last = int(match[1])

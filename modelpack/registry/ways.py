@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
+from modelpack.registry.contexts import Contexts
 from modelpack.registry.proxies import proxy_for
-from modelpack.registry.trust import Contexts
 from modelpack.registry.wire import Sockets
 
 if TYPE_CHECKING:
     import socket
 
 
-@dataclass(frozen=True, slots=True)
-class Ways:
+class Ways(NamedTuple):
     """What all connections of one session share."""
 
     contexts: Contexts

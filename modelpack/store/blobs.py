@@ -7,7 +7,6 @@ only then.
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from modelpack import limits
 from modelpack.content.base import Advance, Readable
-from modelpack.content.disk import sync_folder, write_all
+from modelpack.content.disk import new_file, sync_folder, write_all
 from modelpack.content.verify import VerifyingReader
 from modelpack.errors import NotFoundError
 from modelpack.oci.descriptor import Descriptor
@@ -44,11 +43,11 @@ class ScratchFile:
             self.path.replace(final)
 
 
-@dataclass(frozen=True, slots=True)
 class Blobs:
     """The blobs below one folder."""
 
-    layout: Layout
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
     def path(self, digest: Digest) -> Path:
         """Return the file of the blob *digest*, there or not."""
@@ -57,7 +56,7 @@ class Blobs:
     def has(self, blob: Descriptor) -> bool:
         """Tell whether *blob* is there with the size it should have."""
         try:
-            return self.layout.blob(blob.digest).stat().st_size == blob.size
+            return os.stat(self.layout.blob_name(blob.digest)).st_size == blob.size  # noqa: PTH116
         except OSError:
             return False
 
@@ -105,17 +104,19 @@ class Blobs:
 
     def _aside(self) -> tuple[int, str]:
         """Make and open a file that nobody sees yet."""
-        if not self.layout.blobs.is_dir():
-            self.layout.blobs.mkdir(parents=True, exist_ok=True)
-        try:
-            return tempfile.mkstemp(dir=self.layout.ingest)
-        except FileNotFoundError:
-            self.layout.ingest.mkdir(parents=True, exist_ok=True)
-            return tempfile.mkstemp(dir=self.layout.ingest)
+        self._make_folders()
+        return new_file(self.layout.ingest)
+
+    def _make_folders(self) -> None:
+        for folder in (self.layout.blobs, self.layout.ingest):
+            if not folder.is_dir():
+                folder.mkdir(parents=True, exist_ok=True)
 
     def gathering(self) -> Gathering:
         """Begin to take small blobs that come together."""
-        return Gathering(self.layout, self._aside)
+        with store_errors(self.layout):
+            self._make_folders()
+        return Gathering(self.layout)
 
     def add(self, data: bytes) -> Digest:
         """Store the small blob *data*, unless it is there, and return its digest."""

@@ -15,10 +15,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 
 from modelpack import limits
+from modelpack.content.pool import Pool, Task
 
 ALIGNED = 4096
 """What goes past the page cache begins and ends at multiples of this."""
@@ -56,9 +56,9 @@ class Flow:
         self._failure: OSError | None = None
         self._waits = _Waits()
         self._dirty = 0
-        self._flushes: list[Future[None]] = []
-        self._threads = ThreadPoolExecutor(2, "behind")
-        self._writer = ThreadPoolExecutor(1, "writer")  # one, so that what is written has no gaps
+        self._flushes: list[Task[None]] = []
+        self._threads = Pool(2, "behind")
+        self._writer = Pool(1, "writer")  # one, so that what is written has no gaps
         self._digest = self._threads.submit(self._hash)
 
     def take(self) -> Block:
@@ -129,11 +129,11 @@ class Flow:
             OSError: something could not be written.
         """
         found = self._digest.result()
-        self._writer.shutdown()
+        self._writer.end()
         self._flushes.append(self._threads.submit(os.fdatasync, self._file))
         for flush in self._flushes:
             flush.result()
-        self._threads.shutdown()
+        self._threads.end()
         with self._changed:
             if self._failure is not None:
                 raise self._failure
@@ -144,8 +144,8 @@ class Flow:
         with self._changed:
             self._ended = True
             self._changed.notify_all()
-        self._writer.shutdown()
-        self._threads.shutdown()
+        self._writer.end()
+        self._threads.end()
         if self._direct >= 0:
             os.close(self._direct)
             self._direct = -1

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from modelpack import limits
-from modelpack.content.disk import write_all
+from modelpack.content.disk import new_file, write_all
+from modelpack.content.pool import Pool, Task
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
+class _Written(NamedTuple):
     descriptor: int
     path: str
     digest: Digest
@@ -33,14 +30,14 @@ class _Written:
 
 
 class Gathering:
-    """Takes small blobs; at its end all of them are visible. *aside* makes and opens a file."""
+    """Takes small blobs into a store whose folders are there; at its end all are visible."""
 
-    def __init__(self, layout: Layout, aside: Callable[[], tuple[int, str]]) -> None:
+    def __init__(self, layout: Layout) -> None:
         self._layout = layout
-        self._aside = aside
+        self._ingest = str(layout.ingest)
         self._written: list[_Written] = []
-        self._settling: deque[Future[None]] = deque()
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="settle")
+        self._settling: deque[Task[None]] = deque()
+        self._pool = Pool(1, "settle")
 
     def __enter__(self) -> Self:
         return self
@@ -51,7 +48,7 @@ class Gathering:
                 self._hand_on()
                 self._wait(0)
         finally:
-            self._pool.shutdown()
+            self._pool.end()
 
     def put(self, blob: Descriptor, data: bytes) -> bool:
         """Take *data* if it is *blob*; tells whether it is.
@@ -62,7 +59,7 @@ class Gathering:
         if len(data) != blob.size or Digest.of(data) != blob.digest:
             return False
         with store_errors(self._layout):
-            one = _Written(*self._aside(), blob.digest)
+            one = _Written(*new_file(self._ingest), blob.digest)
             try:
                 write_all(one.descriptor, data)
                 os.posix_fadvise(one.descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -91,7 +88,7 @@ class Gathering:
                 one = left[0]
                 os.fchmod(one.descriptor, 0o644)
                 os.fsync(one.descriptor)
-                Path(one.path).replace(self._layout.blob(one.digest))
+                os.replace(one.path, self._layout.blob_name(one.digest))  # noqa: PTH105
                 os.close(left.popleft().descriptor)
         finally:
             for one in left:

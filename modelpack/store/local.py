@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import socket
-import tempfile
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -21,8 +19,6 @@ from modelpack.oci.reference import Reference
 from modelpack.store import locks
 from modelpack.store.blobs import Blobs, ScratchFile
 from modelpack.store.errors import store_errors
-from modelpack.store.fsck import condition_of
-from modelpack.store.gc import unneeded
 from modelpack.store.names import Entry, Listed, Names
 from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
@@ -44,8 +40,8 @@ class LocalStore:
         machine = ""
         with suppress(OSError):
             machine = Path("/etc/machine-id").read_text().strip()
-        place = f"{machine}:{socket.gethostname()}:{self.layout.root.resolve()}"
-        return hashlib.sha256(place.encode("utf-8", "surrogateescape")).hexdigest()[:16]
+        place = f"{machine}:{os.uname().nodename}:{self.layout.root.resolve()}"
+        return Digest.of(place.encode("utf-8", "surrogateescape")).short
 
     @contextmanager
     def adding(self) -> Iterator[None]:
@@ -112,6 +108,8 @@ class LocalStore:
 
     def check(self, blob: Descriptor, advance: Advance) -> bool:
         """Tell whether *blob*, which is there, has the bytes that its digest promises."""
+        from modelpack.store.fsck import condition_of
+
         return not condition_of(self._blobs.path(blob.digest), blob.digest, advance).problem
 
     def add(self, data: bytes) -> Digest:
@@ -125,6 +123,8 @@ class LocalStore:
     @contextmanager
     def spool(self) -> Iterator[BinaryIO]:
         """Yield a file for what must be read in another order than it comes; it has no name."""
+        import tempfile
+
         with store_errors(self.layout):
             self.layout.ingest.mkdir(parents=True, exist_ok=True)
             file = tempfile.TemporaryFile(dir=self.layout.ingest)  # noqa: SIM115 - just below
@@ -204,6 +204,8 @@ class LocalStore:
             return self._sweep(doomed) if alone else 0
 
     def _sweep(self, doomed: dict[Digest, int]) -> int:
+        from modelpack.store.gc import unneeded
+
         doubts: list[str] = []
         named = [entry.manifest for entry in self._names.list(doubts.append)]
         if doubts:

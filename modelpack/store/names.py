@@ -44,11 +44,11 @@ class Listed:
     """Seconds since 1970 when the name was last written."""
 
 
-@dataclass(frozen=True, slots=True)
 class Names:
     """The names below one folder."""
 
-    layout: Layout
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
     def read(self, reference: Reference) -> Entry | None:
         """Return what *reference* names, or None if it names nothing.

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import fcntl
 import os
-import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -187,7 +186,8 @@ class PartialFile:
 
     def _check_room(self) -> None:
         needed = self._blob.size - os.fstat(self._file).st_blocks * 512
-        free = shutil.disk_usage(self._layout.ingest).free
+        system = os.statvfs(self._layout.ingest)
+        free = system.f_bavail * system.f_frsize
         if needed > free:
             raise StoreError(
                 f"the store {self._layout.root} has room for {free:,} bytes, but "

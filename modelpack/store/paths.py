@@ -43,7 +43,11 @@ class Layout:
 
     def blob(self, digest: Digest) -> Path:
         """Return the file of the blob *digest*."""
-        return self.root / "blobs" / f"sha256-{digest.hex}"
+        return Path(self.blob_name(digest))
+
+    def blob_name(self, digest: Digest) -> str:
+        """Return the file of the blob *digest* as text: for thousands of them, a `Path` is slow."""
+        return f"{self.root}/blobs/sha256-{digest.hex}"
 
     @property
     def referrers(self) -> Path:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack import limits
@@ -20,11 +19,11 @@ from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout, digest_of_file
 
 
-@dataclass(frozen=True, slots=True)
 class Referrers:
     """The referrers below one folder; files that are none are passed over."""
 
-    layout: Layout
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
     def add(self, subject: Digest, manifest: Manifest) -> None:
         """Keep *manifest*, which is about *subject*."""

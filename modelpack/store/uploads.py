@@ -11,7 +11,6 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack import limits
@@ -25,11 +24,11 @@ from modelpack.store.paths import Layout
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
 class Uploads:
     """The notes of a store; implements `modelpack.content.base.UploadJournal`."""
 
-    layout: Layout
+    def __init__(self, layout: Layout) -> None:
+        self.layout = layout
 
     @contextmanager
     def note(self, place: str, blob: Descriptor) -> Iterator[UploadNote]:

@@ -16,9 +16,10 @@ from fakes.web import FakeServer, says
 from modelpack import limits
 from modelpack.errors import NetworkError
 from modelpack.ops.pull import pull
+from modelpack.registry.contexts import Contexts
 from modelpack.registry.direct import Direct, OddError
 from modelpack.registry.exchange import Body, Request
-from modelpack.registry.trust import Contexts, Trust
+from modelpack.registry.trust import Trust
 from modelpack.registry.ways import Ways
 from modelpack.registry.wire import Sockets
 

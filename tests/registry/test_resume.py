@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import itertools
 import json
+import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -344,7 +344,7 @@ def test_a_real_registry_gives_ranges(real, here, there, tmp_path, monkeypatch):
 
 
 def test_a_disk_that_is_too_small_says_so_with_numbers(registry, there, model, monkeypatch):
-    monkeypatch.setattr(shutil, "disk_usage", lambda _path: SimpleNamespace(free=1_234))
+    monkeypatch.setattr(os, "statvfs", lambda _path: SimpleNamespace(f_bavail=617, f_frsize=2))
     with pytest.raises(StoreError, match=rf"1,234 bytes, but {SIZE:,} of {LAYER}") as caught:
         pull(there, model)
     assert caught.value.hint

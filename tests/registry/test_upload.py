@@ -33,6 +33,7 @@ HALF = SIZE // 2
 def small_and_quick(monkeypatch):
     monkeypatch.setattr(limits, "UPLOADS_KEPT_FROM", 1_000)
     monkeypatch.setattr(limits, "SENT_PIECE", 65_536)
+    monkeypatch.setattr(limits, "SENT_PIECES", 65_536)
     monkeypatch.setattr(limits, "RETRY_BASE_S", 0.001)
     monkeypatch.setattr(limits, "RETRY_CAP_S", 0.01)
 

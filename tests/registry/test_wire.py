@@ -10,6 +10,8 @@ import pytest
 
 from modelpack import limits
 from modelpack.errors import IntegrityError
+from modelpack.oci.descriptor import Descriptor
+from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.wire import FilePart
 
 DATA = os.urandom(1_000_003)
@@ -80,3 +82,17 @@ def test_the_other_side_that_takes_a_trickle_is_given_up(file, ends, monkeypatch
     finally:
         done.set()
         reader.join()
+
+
+@pytest.mark.parametrize(("fast", "sizes"), [(60.0, [3, 6, 8, 8, 5]), (-1.0, [3] * 10)])
+def test_pieces_of_a_file_grow_while_they_go_fast(tmp_path, monkeypatch, fast, sizes):
+    monkeypatch.setattr(limits, "SENT_PIECE", 3)
+    monkeypatch.setattr(limits, "SENT_PIECES", 8)
+    monkeypatch.setattr(limits, "SENT_PIECE_S", fast)
+    (tmp_path / "file").write_bytes(DATA[:30])
+    told: list[int] = []
+    with (tmp_path / "file").open("rb", buffering=0) as body:
+        going = Outgoing(body, Descriptor.of(DATA[:30], ""), told.append)
+        pieces = list(going.pieces(0, 30))
+        assert b"".join(b"".join(piece.blocks()) for piece in pieces) == DATA[:30]
+    assert told == sizes

@@ -31,12 +31,12 @@ SMALL = {
     "JOURNAL_EVERY_S": 0.0,
     "UPLOADS_KEPT_FROM": 64 * limits.KiB,
     "SENT_PIECE": 64 * limits.KiB,
+    "SENT_PIECES": 64 * limits.KiB,
     "RETRY_BASE_S": 0.001,
 }
 """Limits with which a few megabytes are ranges, journals and uploads to go on with."""
 WARM = (
-    "support.kills", "modelpack.registry.referrers", "modelpack.registry.adapter",
-    "modelpack.registry.session", "modelpack.registry.credentials", "oras.provider",
+    "support.kills", "modelpack.registry.referrers",
 )  # fmt: skip
 """What the works import."""
 
