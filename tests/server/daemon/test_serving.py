@@ -84,7 +84,7 @@ def number_of(served: Served, name: str) -> float:
 def test_a_model_stays_as_long_as_it_is_told(own):
     assert ask(own, keep_alive=0)["done"]
     until(lambda: loaded(own) == [])
-    assert ask(own, keep_alive="300ms")["done"]
+    assert ask(own, keep_alive="3s")["done"]
     assert loaded(own) == ["tiny:latest"]
     until(lambda: loaded(own) == [])
     assert workers() == set()
