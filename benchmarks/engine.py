@@ -6,7 +6,7 @@ shared library as ours, with the same way of attention, and once more with llama
 llama-server comes from the wheel of xllamacpp, over HTTP on the loopback
 interface. The other scenarios compare our engine with itself.
 
-Usage: python benchmarks/engine.py [--only NAME[,NAME...]] [--list] [--model tiny,random]
+Usage: python benchmarks/engine.py [--only NAME[,NAME...]] [--list] [--model tiny,random,narrow]
        [--rounds N] [--threads N] [--folder DIR] [--json FILE]
 """
 
@@ -27,7 +27,7 @@ from typing import Any
 
 import _engine_ours
 from _measure import median
-from _random_model import make_random_model
+from _random_model import NARROW, make_random_model
 
 from modelpack.engine.cores import count_cores
 
@@ -173,6 +173,7 @@ def main() -> None:
             "random": lambda: make_random_model(
                 said.folder / "random.gguf" if said.folder else folder / "random.gguf"
             ),
+            "narrow": lambda: make_random_model(folder / "narrow.gguf", NARROW),
         }
         for name in said.model.split(","):
             setting = Setting(folder, models[name](), said.threads, said.rounds, loop)

@@ -1,9 +1,7 @@
 """`modelpack run`."""
 
-import json
 import struct
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -12,13 +10,13 @@ import typer
 
 from modelpack import chat, limits
 from modelpack.cli import _console
+from modelpack.cli._manner import asked_with, format_from, parameters_from, think_from, tools_from
 from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli._running import Found, find
 from modelpack.cli.show import field
 from modelpack.engine.base import Finished
 from modelpack.errors import InputError
-from modelpack.modelfile.parameters import ParameterValue, parse_parameter
 from modelpack.ops.context import Context
 from modelpack.ops.models import Description
 from modelpack.runtime.embedded import require
@@ -30,6 +28,10 @@ _Format = Annotated[
 _Tools = Annotated[
     str, typer.Option("--tools", metavar="FILE", help="JSON schemas of what it may call.")
 ]
+_Images = Annotated[
+    list[Path] | None,
+    typer.Option("--image", metavar="FILE", help="A picture to look at; may be repeated."),
+]
 _Think = Annotated[
     str, typer.Option("--think", metavar="true|false|LEVEL", help="Whether it shall think.")
 ]
@@ -39,13 +41,6 @@ _Dimensions = Annotated[
 _Truncate = Annotated[
     bool, typer.Option("--truncate/--no-truncate", help="Cut a text that is too long for a vector.")
 ]
-_THINK: dict[str, bool | str] = {
-    "true": True,
-    "false": False,
-    "low": "low",
-    "medium": "medium",
-    "high": "high",
-}
 
 
 def main(
@@ -62,6 +57,7 @@ def main(
     ] = None,
     format: _Format = "",
     tools: _Tools = "",
+    image: _Images = None,
     think: _Think = "",
     hide_thinking: Annotated[
         bool, typer.Option("--hidethinking", help="Do not show what it thinks.")
@@ -86,10 +82,10 @@ def main(
     prints the vector of the prompt, a JSON array.
     """
     manner = chat.Manner(
-        options=_parameters(parameter or []),
-        tools=_tools(tools),
-        think=_think(think),
-        format=_format(format),
+        options=parameters_from(parameter or []),
+        tools=tools_from(tools),
+        think=think_from(think),
+        format=format_from(format),
         hides_thinking=hide_thinking,
     )
     context = networked(insecure=insecure, ca_file=ca_file, cert_file=cert_file, key_file=key_file)
@@ -101,27 +97,32 @@ def main(
         _print_vector(found, manner, text, truncate=truncate, dimensions=dimensions)
         return
     session = chat.Session(system=system or None, verbose=verbose, manner=manner)
+    asked = asked_with(text, image or [])
     with ExitStack() as held:
-        _answer(context, found, held, session, text)
+        _answer(context, found, held, session, asked)
 
 
 def _answer(
-    context: Context, found: Found, held: ExitStack, session: chat.Session, text: str | None
+    context: Context,
+    found: Found,
+    held: ExitStack,
+    session: chat.Session,
+    asked: ChatMessage | None,
 ) -> None:
     loaded = found.load(held, session.manner.options)
-    if text is None:
+    if asked is None:
         _talk(context, loaded, found.describe(), session)
         return
-    finished = _ask(loaded, session.system or "", text, session.manner)
+    finished = _ask(loaded, session.system or "", asked, session.manner)
     if session.verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":
         raise typer.Exit(130)
 
 
-def _ask(loaded: chat.ChatModel, system: str, text: str, manner: chat.Manner) -> Finished:
+def _ask(loaded: chat.ChatModel, system: str, asked: ChatMessage, manner: chat.Manner) -> Finished:
     messages = [ChatMessage(role="system", content=system)] if system else []
-    messages.append(ChatMessage(role="user", content=text))
+    messages.append(asked)
     return chat.answer(loaded, messages, _write, manner).finished
 
 
@@ -168,65 +169,6 @@ def _prompt(words: list[str]) -> str | None:
     parts.append(" ".join(words).strip())
     text = "\n".join(part for part in parts if part)
     return text if text or not sys.stdin.isatty() else None
-
-
-def _parameters(said: list[str]) -> dict[str, ParameterValue]:
-    found: dict[str, ParameterValue] = {}
-    for text in said:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise InputError(f"--parameter {text!r} is not NAME=VALUE", hint="such as seed=1")
-        parsed = parse_parameter(name.strip(), value.strip())
-        before = found.get(name.strip())
-        both = isinstance(parsed, list) and isinstance(before, list)
-        found[name.strip()] = [*before, *parsed] if both else parsed  # type: ignore[misc]
-    return found
-
-
-def _tools(path: str) -> tuple[Mapping[str, object], ...]:
-    if not path:
-        return ()
-    try:
-        value = json.loads(Path(path).read_bytes()[: limits.TEXT_LAYER])
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (ValueError, RecursionError):
-        raise InputError(f"{path} is not JSON") from None
-    tools = value if isinstance(value, list) else [value]
-    if not all(isinstance(tool, dict) and "function" in tool for tool in tools):
-        raise InputError(
-            f"{path} holds no tools",
-            hint='a list of {"type": "function", "function": {"name": …, "parameters": …}}',
-        )
-    return tuple(tools)
-
-
-def _format(said: str) -> str | dict[str, object] | None:
-    """Return what `--format` asks for: JSON of any kind, or a schema, also out of a file."""
-    if not said or said == "json":
-        return said or None
-    if not said.lstrip().startswith("{"):
-        try:
-            said = Path(said).read_text("utf-8")
-        except (OSError, ValueError):
-            raise InputError(
-                f"--format {said[:80]!r} is neither json nor a JSON schema, nor a file with one"
-            ) from None
-    try:
-        value = json.loads(said)
-    except (ValueError, RecursionError):
-        value = None
-    if not isinstance(value, dict):
-        raise InputError("--format is no JSON schema: it must be a JSON object")
-    return value
-
-
-def _think(said: str) -> bool | str | None:
-    if not said:
-        return None
-    if said not in _THINK:
-        raise InputError(f"--think {said[:80]!r} is not one of {', '.join(_THINK)}")
-    return _THINK[said]
 
 
 def _write(text: str) -> None:

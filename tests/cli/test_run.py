@@ -9,6 +9,7 @@ import sys
 
 import pytest
 from engine.real import ANSWER, QUESTION, RAMBLE, RAMBLING, TINY, require, with_context
+from engine.seeing import TOKENS, png, write_projector
 from fakes.models import context_at
 from fakes.registry import FakeRegistry
 from fakes.terminal import Terminal
@@ -134,3 +135,23 @@ def test_ctrl_c_ends_a_single_answer_with_130(endless):
     assert process.returncode == 130
     assert complaint == b""
     assert (said + rest).startswith(RAMBLING.encode())
+
+
+def test_a_model_with_a_projector_looks_at_an_image(cli, tmp_path):
+    projector = write_projector(tmp_path / "projector.gguf", width=128)
+    (tmp_path / "image.png").write_bytes(png(40, 30))
+    text = f"FROM {require(TINY)}\nFROM {projector}\nPARAMETER temperature 0\n"
+    text += "PARAMETER num_predict 8\n"
+    assert cli("build", "-f", "-", "-t", "seer", tmp_path, stdin=text.encode()).code == 0
+    for images, tokens in ((("--image", tmp_path / "image.png"), 18 + TOKENS), ((), 18)):
+        done = cli("run", "--verbose", "seer", *images, QUESTION)
+        assert done.code == 0
+        assert re.search(rf"^prompt eval count: +{tokens} token", done.err, re.MULTILINE)
+    assert "no format" in cli("run", "seer", "--image", projector, QUESTION).error(2)
+    assert "cannot read" in cli("run", "seer", "--image", tmp_path / "no.png", QUESTION).error(2)
+
+
+def test_a_model_without_a_projector_looks_at_no_image(cli, talker, tmp_path):
+    (tmp_path / "image.png").write_bytes(png(40, 30))
+    done = cli("run", "talker", "--image", tmp_path / "image.png", QUESTION)
+    assert "does not support images" in done.error(7)

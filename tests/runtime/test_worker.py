@@ -289,6 +289,7 @@ def test_nothing_of_the_folder_one_is_in_is_imported(tmp_path, monkeypatch):
         assert text_of(worker.ask(Ask(messages=(user(QUESTION),), options=GREEDY))) == ANSWER
 
 
+@pytest.mark.timeout(SOAK_S + 120)
 def test_clients_come_and_go_while_the_worker_is_killed():
     soak = Soak(require(TINY), QUESTION, ANSWER, kill_every_s=min(5.0, SOAK_S / 8))
     threads, files_open = threading.active_count(), count_files()
