@@ -143,7 +143,7 @@ class Engine(Closing):
         flash = is_flash(options, self.n_ctx, on_gpu=self._is_on_gpu(options))
         rows = rows_of(options.n_ubatch, flash=flash)
         if self.vision is not None and not self.vision.is_causal:
-            rows = options.n_batch  # one step has all of a picture
+            rows = options.n_ubatch  # one step has all of a picture
         params.n_ubatch = min(rows, params.n_batch)
         params.n_seq_max = options.slots
         params.n_threads = params.n_threads_batch = options.n_threads or count_cores()

@@ -14,12 +14,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 
+_Decoder = codecs.getincrementaldecoder("utf-8")
+
+
 class TextStream:
     """Turns one answer's token bytes into text, up to a stop string."""
 
     def __init__(self, stops: Iterable[str] = ()) -> None:
         self._stops = tuple(stop for stop in stops if stop)
-        self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._decoder = _Decoder(errors="replace")
         self._held = ""
         self._torn = False
         """Whether the last bytes were part of a character."""

@@ -224,7 +224,7 @@ class Prompts:
     def _said(self, ask: Ask | AskTokens) -> list[ChatMessage]:
         """Return the messages of *ask* with the model's own in front, unless something is."""
         system = self._files.system if ask.system is None else ask.system
-        opening = () if getattr(ask, "context", ()) else self._files.messages
+        opening = () if isinstance(ask, Ask) and ask.context else self._files.messages
         return complete(ask.messages, opening=opening, system=system)
 
     def _renderer(

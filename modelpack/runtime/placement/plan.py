@@ -48,7 +48,7 @@ def needs_of(files: ModelFiles, options: LoadOptions, *, on_gpu: bool = False) -
         n_ctx=n_ctx,
         slots=options.slots,
         n_batch=options.n_batch,
-        n_ubatch=rows_of(options.n_ubatch, flash=flash),
+        n_ubatch=options.n_ubatch if files.projectors else rows_of(options.n_ubatch, flash=flash),
         flash_attention=flash,
         type_k=options.kv_cache_type,
         type_v=options.kv_cache_type,
