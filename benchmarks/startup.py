@@ -13,7 +13,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from _measure import interleave, run, table
+from _measure import compile_ours, interleave, run, table
 
 from modelpack.formats.artifact import Facts, Layer, ModelArtifact, Role
 from modelpack.formats.modelspec import ModelSpec
@@ -48,6 +48,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15)
     said = parser.parse_args()
     program = str(Path(sys.executable).with_name("modelpack"))
+    compile_ours()
     with tempfile.TemporaryDirectory() as folder:
         fill(LocalStore(Path(folder)), said.models)
         environment = {"MODELPACK_MODELS": folder}

@@ -25,7 +25,7 @@ from pathlib import Path
 from _bench import Bench
 from _kill import killed_pulls, killed_pushes
 from _limits import limits
-from _measure import MiB, limits_of_this_machine
+from _measure import MiB, compile_ours, limits_of_this_machine
 from _peers import clients
 from _registries import CURRENT, DEBIAN, OURS, available
 from _scenarios import copies, pulls, pulls_again, pushes, pushes_to_sink
@@ -108,6 +108,7 @@ def main() -> None:
         signal.signal(number, signal.default_int_handler)
     folder = Path(tempfile.mkdtemp(prefix="modelpack-bench-", dir=said.folder))
     try:
+        compile_ours()
         limits_of_this_machine(folder)
         size = int(said.size * 1024) * MiB
         bench = Bench(
