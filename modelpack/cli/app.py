@@ -15,7 +15,7 @@ COMMANDS = {
     "serve": "Serve models: Ollama's, OpenAI's and Anthropic's APIs.",
     "ps": "List the models that the server has loaded.",
     "stop": "Have the server unload a model.",
-    "create": "Build a model where the server has its models; `build` does so here.",
+    "create": "Build a model where the server has its models.",
     "push": "Send a model to a registry.",
     "pull": "Fetch a model from a registry.",
     "list": "List the models in the store.",

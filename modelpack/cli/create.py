@@ -21,7 +21,7 @@ def main(
     ] = "",
     quiet: Quiet = False,
 ) -> None:
-    """Build a model where the server has its models; `build` does so here."""
+    """Build a model where the server has its models."""
     source, folder = read_modelfile(file, None)
     context = Context.create()
     server = elsewhere(context)
