@@ -33,6 +33,10 @@ _CHILD = "modelpack.runtime.worker.child"
 _LAST_WORDS = 64 * 1024
 
 
+class WorkerDiedError(EngineError):
+    """A worker has ended by itself, or was killed: what it was doing may succeed elsewhere."""
+
+
 class Child(Closing):
     """A process that has loaded a model. `stall_s` bounds how long loading may say nothing.
 
@@ -120,7 +124,7 @@ class Child(Closing):
         self.frames.close()
         self._stderr.close()
 
-    def post_mortem(self, *, hung: bool = False) -> EngineError:
+    def post_mortem(self, *, hung: bool = False) -> WorkerDiedError:
         """Return the error for a process that has ended by itself, or *hung* and was killed."""
         try:
             code = self._process.wait(limits.WORKER_LEAVE_S)
@@ -130,14 +134,14 @@ class Child(Closing):
         said = self._last_words()
         if hung:
             silence = f"{limits.WORKER_SILENCE_S:.0f} s"
-            return EngineError(f"the model {self.name!r} has not answered for {silence}")
+            return WorkerDiedError(f"the model {self.name!r} has not answered for {silence}")
         if code == -signal.SIGKILL:
-            return EngineError(
+            return WorkerDiedError(
                 f"the process of the model {self.name!r} was killed",
                 hint="probably memory ran out; a smaller num_ctx or model needs less",
             )
         what = f"signal {-code}" if code < 0 else f"exit code {code}"
-        return EngineError(f"the process of the model {self.name!r} crashed ({what}){said}")
+        return WorkerDiedError(f"the process of the model {self.name!r} crashed ({what}){said}")
 
     def _greet(self, hello: dict[str, object], progress: Progress | None) -> dict[str, Any]:
         with suppress(OSError):  # its end says more

@@ -14,6 +14,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from support.server_soak import workers_of
 from support.serving import ANSWER, GREEDY, MODEL, QUESTION, Served, serving, tiny_store, until
 
 from modelpack.ops.models import copy_name
@@ -38,20 +39,6 @@ def loaded(served: Served) -> list[str]:
 def workers() -> set[int]:
     """The workers of this process."""
     return workers_of(os.getpid())
-
-
-def workers_of(parent: int) -> set[int]:
-    """The workers of the process *parent*."""
-    found = set()
-    for path in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = path.read_text().rpartition(")")[2].split()
-            words = (path.parent / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if fields[1] == str(parent) and b"worker.child" in words and fields[0] != "Z":
-            found.add(int(path.parent.name))
-    return found
 
 
 class Endless:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from modelpack.errors import EngineError, ModelPackError
 from modelpack.runtime.options import load_options_from
-from modelpack.runtime.worker.spawn import Child
+from modelpack.runtime.worker.spawn import Child, WorkerDiedError
 from modelpack.server.daemon.pool.memory import Memory
 from modelpack.server.daemon.pool.policy import (
     Action,
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from modelpack.runtime.prompts import Parameters
 
 
+_TRIES = 2
+"""Workers that may die while they load a model before those who want it hear of that."""
 _AFTER_S = 0.001
 """A timer that comes a little too early would find nothing to do."""
 
@@ -99,6 +101,8 @@ class _Waiting:
     parameters: Parameters
     options: LoadOptions
     future: asyncio.Future[_Running]
+    tries: int = 0
+    """Workers that died while they loaded the model for it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -166,8 +170,8 @@ class Pool:
         came = self._loop.time()
         running = await self._place(model, parameters)
         try:
-            if running.worker is None:
-                raise EngineError(f"the model {model.files.name!r} was unloaded")
+            if running.worker is None:  # it died in the same moment
+                raise WorkerDiedError(f"the process of the model {model.files.name!r} crashed")
             yield Lease(running.worker, self._loop.time() - came)
         finally:
             running.keep_s = keep_s
@@ -355,6 +359,9 @@ class Pool:
         wanted = (running.runner.model, running.runner.load)
         for waiting in list(self._waiting):
             if (waiting.want.model, waiting.want.load) == wanted:
+                waiting.tries += 1
+                if isinstance(error, WorkerDiedError) and waiting.tries < _TRIES:
+                    continue
                 self._waiting.remove(waiting)
                 _fail(waiting, cause)
 
