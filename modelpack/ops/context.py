@@ -42,6 +42,8 @@ class Network:
     """Blobs that move at a time."""
     limit_rate: int = 0
     """Bytes a second that are sent or received at most; 0 for no limit."""
+    avoids: Callable[[str], bool] | None = None
+    """Tells whether nothing may be sent to an address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,7 @@ class Context:
             identity=Identity(certificate, key or certificate) if certificate else None,
             environment=self.settings.environment,
             policy=policy_for(host).told(said.chunk_size, said.put_limit),
+            avoids=self.network.avoids,
         )
 
     def _named(self, flag: str, setting: str, what: str) -> Named | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -63,6 +63,8 @@ class Connection:
     """How blobs are sent, where that is not what is known of the host."""
     pause: Wait | None = None
     """Waits before a request is sent again, instead of really waiting."""
+    avoids: Callable[[str], bool] | None = None
+    """Tells whether nothing may be sent to an address, wherever a name or a redirect leads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,7 @@ class Session:
         self.host = host
         self.repository = repository
         self._connection = connection
-        self._sockets = Sockets()
+        self._sockets = Sockets(connection.avoids)
         self._ways = _ways(host, connection, self._sockets)
         name = _HUB.get(host, host)
         self._carriers = Carriers(host, name, self._ways, quiet=connection.insecure)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import socket
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -67,15 +68,23 @@ Piece: TypeAlias = bytes | FilePart
 class Sockets:
     """Every socket that is open, from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, avoids: Callable[[str], bool] | None = None) -> None:
+        self._avoids = avoids
         self._lock = threading.Lock()
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._is_shut = False
 
     def add(self, opened: socket.socket | None) -> None:
-        """Remember *opened* while it lives; after `shut` it is of no use."""
+        """Remember *opened* while it lives; after `shut` it is of no use.
+
+        Raises:
+            OSError: it leads where nothing may be sent.
+        """
         if opened is not None:
             one = getattr(opened, "socket", opened)  # TLS within TLS is no socket
+            if self._avoids is not None and self._avoids(str(one.getpeername()[0])):
+                one.close()
+                raise OSError(errno.EACCES, "its address may not be asked")
             with self._lock:
                 self._open.add(one)
                 late = self._is_shut

@@ -1,7 +1,7 @@
 """Which registries a client may have the server talk to: none that only the server could reach.
 
-A name is checked as it is written and as it resolves. What a registry redirects to is checked by
-whoever follows.
+A name is checked as it is written and as it resolves, and each connection by the address that it
+reached: a registry may redirect, and a name may resolve in another way the next time.
 """
 
 from __future__ import annotations
@@ -23,6 +23,10 @@ class Places:
 
     def __init__(self, patterns: Sequence[str]) -> None:
         self._patterns = [pattern.lower() for pattern in patterns]
+
+    def avoids(self, address: str) -> bool:
+        """Tell whether no connection to *address* may be used, whatever led to it."""
+        return address not in self._patterns and is_forbidden(address)
 
     async def check(self, host: str) -> None:
         """Check that the registry *host* (with its port) may be asked.

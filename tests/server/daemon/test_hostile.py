@@ -8,7 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import socket
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 import pytest
@@ -16,7 +18,7 @@ from support.serving import EXAMPLE, MODEL, serving, tiny_store
 
 from modelpack import limits
 from modelpack.server import hosting
-from modelpack.server.daemon import bodies
+from modelpack.server.daemon import bodies, places
 
 pytestmark = pytest.mark.model
 
@@ -249,3 +251,41 @@ def test_where_files_lie_is_shown_only_by_a_modelfile(shared):
     root = str(shared.context.store.layout.root)
     shown.pop("modelfile")
     assert root not in json.dumps(shown)
+
+
+def test_a_redirect_does_not_lead_where_only_the_server_can(own, monkeypatch):
+    """A registry that is allowed sends us on to one that is not: nothing is sent there."""
+    asked = []
+
+    class Inner(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_words: object) -> None:
+            """Say nothing."""
+
+    class Outer(Inner):
+        def do_GET(self) -> None:
+            self.send_response(307)
+            self.send_header("Location", f"http://127.0.0.2:{inner.server_port}{self.path}")
+            self.end_headers()
+
+    inner = ThreadingHTTPServer(("127.0.0.2", 0), Inner)
+    outer = ThreadingHTTPServer(("127.0.0.1", 0), Outer)
+    monkeypatch.setattr(places, "_METADATA", frozenset(("127.0.0.2",)))
+    for server in (inner, outer):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        body = {"model": f"127.0.0.1:{outer.server_port}/a/b:c", "stream": False}
+        answer = own.ask("POST", "/api/pull", body)
+        assert answer.status_code >= 400
+        assert asked == []
+        monkeypatch.setattr(places, "_METADATA", frozenset())
+        own.ask("POST", "/api/pull", body)
+        assert asked  # it is the address that made the difference
+    finally:
+        for server in (inner, outer):
+            server.shutdown()
+            server.server_close()

@@ -116,7 +116,7 @@ class Transfers:
     def _reaching(self, fields: Fields) -> Context:
         """Return a context that reaches registries as *fields* say."""
         insecure = fields.flag("insecure")
-        network = replace(self._context.network, insecure=insecure)
+        network = replace(self._context.network, insecure=insecure, avoids=self._places.avoids)
         return replace(self._context, network=network)
 
 
