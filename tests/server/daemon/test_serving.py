@@ -87,6 +87,14 @@ def test_a_model_can_stay_for_ever_and_be_told_to_go(own):
     until(lambda: loaded(own) == [])
 
 
+def test_a_model_that_is_told_to_go_goes_when_its_last_answer_has_ended(own):
+    endless = Endless(own).begins()
+    own.post("/api/generate", model=MODEL, keep_alive=0)
+    assert loaded(own) == ["tiny:latest"]
+    endless.hang_up()
+    until(lambda: loaded(own) == [])
+
+
 def test_another_context_loads_the_model_again(own):
     ask(own)
     (first,) = workers()

@@ -169,12 +169,12 @@ class Pool:
         """
         came = self._loop.time()
         running = await self._place(model, parameters)
+        running.keep_s = keep_s
         try:
             if running.worker is None:  # it died in the same moment
                 raise WorkerDiedError(f"the process of the model {model.files.name!r} crashed")
             yield Lease(running.worker, self._loop.time() - came)
         finally:
-            running.keep_s = keep_s
             self._release(running)
 
     def expire(self, digest: str) -> None:
