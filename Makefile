@@ -34,10 +34,13 @@ format: $(READY) ## Put the code into the usual form.
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(READY) tools ## Measure building, start-up and transfers (an hour, 12 GiB of disk).
+bench: $(READY) tools ## Measure building, transfers, the engine and the server (two hours, 12 GiB of disk).
 	$(BIN)/python benchmarks/build.py
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/transfer.py
+	$(BIN)/python -m pip install -q xllamacpp  # llama-server, to compare with
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/server.py
 
 tools: ## Install the registries and clients that the tests talk to.
 	@scripts/tools.sh
