@@ -17,7 +17,7 @@ from modelpack.ops.context import Context, short_name
 from modelpack.ops.model import StoredModel
 from modelpack.ops.models import capabilities_of
 from modelpack.ops.run import files_of, purpose
-from modelpack.server.daemon.pool.pool import Model
+from modelpack.server.daemon.pool.values import Model
 from modelpack.store.names import Entry
 
 T = TypeVar("T")

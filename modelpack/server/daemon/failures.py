@@ -16,7 +16,7 @@ from modelpack.errors import (
     StoppedError,
     StoreError,
 )
-from modelpack.server.daemon.pool.pool import BusyError, StoppingError
+from modelpack.server.daemon.pool.values import BusyError, StoppingError
 
 _log = logging.getLogger("modelpack.server")
 

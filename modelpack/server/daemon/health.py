@@ -11,7 +11,8 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from modelpack.server.daemon.metrics import Labels, Metrics
-from modelpack.server.daemon.pool.pool import Loaded, Pool
+from modelpack.server.daemon.pool.pool import Pool
+from modelpack.server.daemon.pool.values import Loaded
 
 _TEXT = "text/plain; version=0.0.4; charset=utf-8"
 

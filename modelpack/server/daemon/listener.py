@@ -126,7 +126,8 @@ async def _serve(
     began: Callable[[Server], None],
 ) -> None:
     from modelpack.server.daemon.app import build
-    from modelpack.server.daemon.pool.pool import Limits, Pool
+    from modelpack.server.daemon.pool.pool import Pool
+    from modelpack.server.daemon.pool.values import Limits
 
     pool = Pool(
         Limits(

@@ -20,7 +20,8 @@ from modelpack.template.replies.parts import Thinking
 if TYPE_CHECKING:
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.server.daemon.metrics import Metrics
-    from modelpack.server.daemon.pool.pool import Lease, Pool
+    from modelpack.server.daemon.pool.pool import Pool
+    from modelpack.server.daemon.pool.values import Lease
 
 Replies: TypeAlias = list[Reply]
 """What came together; consecutive text is one piece."""

@@ -36,9 +36,19 @@ def loaded(served: Served) -> list[str]:
     return sorted(model["name"] for model in served.ask("GET", "/api/ps").json()["models"])
 
 
+OTHERS: set[int] = set()
+"""Workers of servers that other tests share."""
+
+
+@pytest.fixture(autouse=True)
+def others():
+    OTHERS.clear()
+    OTHERS.update(workers_of(os.getpid()))
+
+
 def workers() -> set[int]:
-    """The workers of this process."""
-    return workers_of(os.getpid())
+    """The workers of this test."""
+    return workers_of(os.getpid()) - OTHERS
 
 
 class Endless:

@@ -19,7 +19,8 @@ from modelpack.server.daemon.catalog import Catalog
 from modelpack.server.daemon.fields import Fields, parse_body
 from modelpack.server.daemon.ollama.requests import name_from
 from modelpack.server.daemon.ollama.showing import show
-from modelpack.server.daemon.pool.pool import Loaded, Pool
+from modelpack.server.daemon.pool.pool import Pool
+from modelpack.server.daemon.pool.values import Loaded
 from modelpack.server.daemon.routing import Refuse, routes
 
 _FOREVER_S = 100 * 365.25 * 86_400

@@ -23,11 +23,18 @@ from modelpack.server.daemon.pool.policy import (
     decide,
     next_time,
 )
+from modelpack.server.daemon.pool.values import (
+    BusyError,
+    Lease,
+    Limits,
+    Loaded,
+    Model,
+    StoppingError,
+)
 from modelpack.server.daemon.pool.worker import AsyncWorker
 
 if TYPE_CHECKING:
     from modelpack.engine.base import LoadOptions
-    from modelpack.runtime.model import ModelFiles
     from modelpack.runtime.prompts import Parameters
 
 
@@ -35,63 +42,6 @@ _TRIES = 2
 """Workers that may die while they load a model before those who want it hear of that."""
 _AFTER_S = 0.001
 """A timer that comes a little too early would find nothing to do."""
-
-
-class BusyError(ModelPackError):
-    """There are as many requests waiting as may wait."""
-
-
-class StoppingError(ModelPackError):
-    """The server is about to end."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """How much of everything a pool has."""
-
-    runners: int = 3
-    """Models that are loaded at the same time."""
-    places: int = 4
-    """Requests that one model answers at the same time."""
-    queue: int = 512
-    """Requests that may wait."""
-    load_timeout_s: float | None = 300.0
-    """How long loading may make no progress; None for ever."""
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What can be loaded: a model of the store, by the digest of its manifest."""
-
-    digest: str
-    files: ModelFiles
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loaded:
-    """What is told of a model that is loaded."""
-
-    model: Model
-    state: str
-    size: int
-    """Bytes that it takes."""
-    size_vram: int
-    """Those of them on GPUs."""
-    processor: str
-    n_ctx: int
-    users: int
-    places: int
-    expires_at: float
-    """In seconds of the pool's clock; infinity for never."""
-
-
-@dataclass(frozen=True, slots=True)
-class Lease:
-    """A place at a model for one request."""
-
-    worker: AsyncWorker
-    waited_s: float
-    """Seconds that the request waited for it, loading included."""
 
 
 @dataclass(slots=True)
