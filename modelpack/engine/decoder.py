@@ -10,7 +10,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from modelpack.engine.media import is_media, number_of, without_media
-from modelpack.engine.sampler import LlamaSampler, build_sampler, look_back
+from modelpack.engine.sampler import LlamaSampler, Rows, build_sampler, look_back
 from modelpack.errors import EngineError
 
 if TYPE_CHECKING:
@@ -117,9 +117,8 @@ class LlamaDecoder:
         self._constraints = constraints
         self._memory = library.llama_get_memory(context)
         self._window = int(library.llama_model_n_swa(model))
-        self._vocabulary_size = int(
-            library.llama_vocab_n_tokens(library.llama_model_get_vocab(model))
-        )
+        vocabulary = library.llama_model_get_vocab(model)
+        self._logits = Rows(library, context, int(library.llama_vocab_n_tokens(vocabulary)))
         self._n_ctx = int(library.llama_n_ctx_seq(context))
         self._decode = library.llama_decode
         self._batch = Batch(library, rows)
@@ -200,7 +199,7 @@ class LlamaDecoder:
             request,
             constraint,
             n_ctx=n_ctx,
-            vocabulary_size=self._vocabulary_size,
+            rows=self._logits,
         )
         last = look_back(request.sampling, n_ctx)
         sampler.accept(without_media(prompt[-last:]) if last else ())

@@ -53,6 +53,7 @@ class Rows:
         self._get.argtypes = (ctypes.c_void_p, ctypes.c_int32)
         self._get.restype = ctypes.c_void_p
         self._context = context
+        self.vocabulary_size = vocabulary_size
         self._kind = ctypes.c_float * vocabulary_size
         self._numpy = importlib.import_module("numpy")
         self._views: dict[int, Array] = {}
@@ -76,12 +77,12 @@ class LlamaSampler:
     """A `Sampler` over one chain."""
 
     def __init__(
-        self, library: ModuleType, context: Handle, chain: Sequence[Stage], vocabulary_size: int
+        self, library: ModuleType, context: Handle, chain: Sequence[Stage], rows: Rows
     ) -> None:
         self._library = library
         self._context = context
         self._sample = library.llama_sampler_sample
-        self._rows = Rows(library, context, vocabulary_size)
+        self._rows = rows
         self.shortlist: Shortlist | None = None
         """What narrows the vocabulary down first, where that is faster or a grammar wants it."""
         self.constraint: Constraint | None = None
@@ -90,7 +91,7 @@ class LlamaSampler:
         self.logprobs: Logprobs | None = None
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         for stage in chain:
-            link = _link(library, stage, vocabulary_size)
+            link = _link(library, stage, rows.vocabulary_size)
             library.llama_sampler_chain_add(self._chain, link)
 
     def accept(self, tokens: Sequence[int]) -> None:
@@ -148,17 +149,17 @@ def build_sampler(
     constraint: Constraint | None,
     *,
     n_ctx: int,
-    vocabulary_size: int,
+    rows: Rows,
 ) -> LlamaSampler:
     """Return a sampler for *request*.
 
     Raises:
         InputError: an option is out of its range.
     """
-    sampling = request.sampling
+    sampling, vocabulary_size = request.sampling, rows.vocabulary_size
     _check(request, vocabulary_size)
     chain = plan_chain(sampling, n_ctx=n_ctx)
-    sampler = LlamaSampler(library, context, chain, vocabulary_size)
+    sampler = LlamaSampler(library, context, chain, rows)
     sampler.constraint = constraint
     count = count_candidates(sampling, n_ctx=n_ctx)
     worthwhile = count > 0 and vocabulary_size >= max(WORTHWHILE, _SPARSE * count)
