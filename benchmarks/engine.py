@@ -80,15 +80,22 @@ class Side:
     def go(self) -> Told:
         """Let it do the work once."""
         assert self._process.stdin is not None
+        before = self._cpu_s()
         self._process.stdin.write("\n")
         self._process.stdin.flush()
-        return self._line()
+        told = self._line()
+        return {**told, "cpu_s": self._cpu_s() - before}
 
     def close(self) -> None:
         """End it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
+
+    def _cpu_s(self) -> float:
+        """Return the seconds of processors that it took so far; 0 where nobody tells."""
+        threads = Path(f"/proc/{self._process.pid}/task").glob("*/schedstat")
+        return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
 
     def _line(self) -> Told:
         assert self._process.stdout is not None
@@ -127,15 +134,20 @@ def writing(setting: Setting, title: str, shape: Sequence[int]) -> Told:
     rest = streams * (tokens - 1)
     rates = {n: median([rest / sum(t["quarters_s"]) for t in rows]) for n, rows in runs.items()}
     print(f"\n{title}")
-    print(f"{'':13} tokens/s  x C loop  x server   prompt s   last quarter / first")
+    cpus = {n: median([t["cpu_s"] for t in rows]) / (streams * tokens) for n, rows in runs.items()}
+    print(
+        f"{'':13} tokens/s  x C loop  x server   CPU ms a token  x C loop   prompt s   "
+        "last quarter / first"
+    )
     for name, rows in runs.items():
         grown = median([t["quarters_s"][3] / t["quarters_s"][0] for t in rows])
         print(
             f"{name:13} {rates[name]:8.1f} {_ratio(rates[name], rates.get(C))} "
             f"{_ratio(rates[name], rates.get(SERVER))} "
+            f"{1000 * cpus[name]:14.3f} {_ratio(cpus[name], cpus.get(C))} "
             f"{median([t['prompt_s'] for t in rows]):10.3f} {grown:12.2f}"
         )
-    return {"rates": rates, "runs": runs}
+    return {"rates": rates, "cpu_s": cpus, "runs": runs}
 
 
 def _ratio(mine: float, other: float | None) -> str:
