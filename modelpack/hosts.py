@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from modelpack import limits
 from modelpack.errors import InputError
@@ -85,8 +85,7 @@ def read(path: Path) -> Mapping[str, HostSettings]:
     return hosts
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
+class _Place(NamedTuple):
     """Where in which file something stands."""
 
     path: Path

@@ -8,7 +8,8 @@ out. A journal is a claim and no more; the digest of the whole blob decides.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from modelpack import limits
 from modelpack.oci.digest import Digest
@@ -16,8 +17,7 @@ from modelpack.oci.digest import Digest
 _VERSION = 1
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
+class Span(NamedTuple):
     """The bytes from *start* up to *stop* of a blob, which lie in the part *part*."""
 
     part: int
@@ -61,7 +61,7 @@ class Ledger:
         """Return what is to be fetched, in the order of the blob: at most one span a part."""
         spans = map(self.span, range(len(self.done)))
         gaps = (
-            replace(span, start=span.start + have)
+            span._replace(start=span.start + have)
             for span, have in zip(spans, self.done, strict=True)
         )
         return [gap for gap in gaps if gap.size]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Protocol, runtime_checkable
+from dataclasses import replace
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from modelpack import limits
 from modelpack.content.base import Sink, Source
@@ -31,8 +31,7 @@ class Referring(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Copied:
+class Copied(NamedTuple):
     """A model that was copied, and what refers to it."""
 
     manifest: Manifest

@@ -19,7 +19,7 @@ from modelpack.store.names import Entry
 if TYPE_CHECKING:
     from modelpack.registry.referrers import ReferringRepository
     from modelpack.registry.session import Connection
-    from modelpack.registry.trust import Named
+    from modelpack.registry.trust import Identity, Named
 
 _OLLAMA = "registry.ollama.ai"
 _LIBRARY = f"{_OLLAMA}/library"
@@ -123,7 +123,6 @@ class Context:
         from modelpack.registry.credentials import Credentials
         from modelpack.registry.policy import policy_for
         from modelpack.registry.session import Connection
-        from modelpack.registry.trust import Identity
 
         said = self.settings.registry_host(host)
         ca_file = self._named(self.network.ca_file, said.ca_file, "ca-file")
@@ -134,18 +133,27 @@ class Context:
             credentials=Credentials(self.settings.environment),
             insecure=self.network.insecure or bool(said.insecure),
             ca_file=ca_file,
-            identity=Identity(certificate, key or certificate) if certificate else None,
+            identity=self._identity(certificate, key),
             environment=self.settings.environment,
             policy=policy_for(host).told(said.chunk_size, said.put_limit),
             avoids=self.network.avoids,
         )
 
+    def _identity(self, certificate: Named | None, key: Named | None) -> Identity | None:
+        if certificate is None:
+            return None
+        from modelpack.registry.trust import Identity
+
+        return Identity(certificate, key or certificate)
+
     def _named(self, flag: str, setting: str, what: str) -> Named | None:
+        if not (flag or setting):
+            return None
         from modelpack.registry.trust import Named
 
         if flag:
             return Named(Path(flag), f"--{what}")
-        return Named(Path(setting), f"{what} in {self.settings.config}") if setting else None
+        return Named(Path(setting), f"{what} in {self.settings.config}")
 
     def _candidates(self, text: str) -> list[Reference]:
         try:

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import replace
 from typing import Self, TypeVar
 
 from modelpack import limits
@@ -159,7 +158,7 @@ class Download:
         self._lost = True
         ask = self._ask
         if self._ranged or self._at:
-            ask = replace(ask, headers={"Range": f"bytes={self._at}-{self._stop - 1}"})
+            ask = ask._replace(headers={"Range": f"bytes={self._at}-{self._stop - 1}"})
         response = self._held.enter_context(self._session.request(ask, _OK, _PARTIAL))
         self._check_plain(response)
         length = response.headers.get("Content-Length", "")

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from modelpack import __version__, limits
@@ -67,8 +67,7 @@ class Connection:
     """Tells whether nothing may be sent to an address, wherever a name or a redirect leads."""
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """One request: what it is for, and what goes with it."""
 
     method: str

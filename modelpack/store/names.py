@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from modelpack import limits
 from modelpack.content.disk import replacing
@@ -22,8 +23,7 @@ from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One name in the store."""
 
     reference: Reference
@@ -32,8 +32,7 @@ class Entry:
     """Seconds since 1970 when the name was last written."""
 
 
-@dataclass(frozen=True, slots=True)
-class Listed:
+class Listed(NamedTuple):
     """One name as a list shows it; its manifest is not checked beyond its sizes."""
 
     name: str
