@@ -35,7 +35,7 @@ def build(context: Context, settings: ServeSettings, pool: Pool, rules: Rules) -
         catalog=Catalog(context, _log.warning),
         speaker=Speaker(pool, metrics, defaults_of(settings)),
         pool=pool,
-        bodies=Bodies(),
+        bodies=Bodies(logs=settings.log_requests),
         places=Places(settings.pull_hosts),
         metrics=metrics,
         keep_s=settings.keep_alive_s,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
@@ -10,12 +11,20 @@ from starlette.requests import Request
 from modelpack import limits
 from modelpack.server.daemon.failures import RefusedError
 
+_log = logging.getLogger("modelpack.server")
+_LOGGED = 64 * 1024
+"""Bytes of a body that are logged, where its user's words are."""
+
 
 class Bodies:
-    """Reads bodies; those that are read at the same time share *room* bytes."""
+    """Reads bodies; those that are read at the same time share *room* bytes.
 
-    def __init__(self, room: int = limits.REQUEST_BODIES) -> None:
+    They are logged only where that is asked for (*logs*): users have written them.
+    """
+
+    def __init__(self, room: int = limits.REQUEST_BODIES, *, logs: bool = False) -> None:
         self._room = room
+        self._logs = logs
 
     async def read(self, request: Request, limit: int = limits.REQUEST_BODY) -> bytes:
         """Return the body of *request*, at most *limit* bytes."""
@@ -33,9 +42,18 @@ class Bodies:
                 if self._room < 0:
                     raise RefusedError(503, "too many large requests at the same time")
                 parts.append(block)
-            return b"".join(parts)
+            body = b"".join(parts)
+            if self._logs:
+                what = {"id": request.scope.get("request_id"), "body": _shown(body)}
+                _log.info("body", extra={"said": what})
+            return body
         finally:
             self._room += taken
+
+
+def _shown(body: bytes) -> str:
+    more = "…" if len(body) > _LOGGED else ""
+    return body[:_LOGGED].decode("utf-8", "replace") + more
 
 
 async def body_blocks(request: Request) -> AsyncIterator[bytes]:

@@ -20,6 +20,7 @@ from modelpack.errors import InputError, MissingExtraError, StoreError
 from modelpack.runtime.placement.devices import read_system
 from modelpack.server.daemon.logs import begin_logging
 from modelpack.server.daemon.settings import ServeSettings
+from modelpack.server.sockets import listening
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -210,19 +211,9 @@ def tell_manager(state: str) -> None:
         sock.sendto(state.encode(), path.replace("@", "\0", 1) if path[0] == "@" else path)
 
 
-@contextlib.contextmanager
-def _listening(address: Address) -> Iterator[socket.socket]:
-    host = address.host
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host, address.port), family=family, backlog=2048)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {address}: {error.strerror or error}",
-            hint="is a server (or Ollama) running there? MODELPACK_HOST says where to listen",
-        ) from None
-    with contextlib.closing(sock):
-        yield sock
+def _listening(address: Address) -> contextlib.AbstractContextManager[socket.socket]:
+    hint = "is a server (or Ollama) running there? MODELPACK_HOST says where to listen"
+    return listening(address.host, address.port, hint)
 
 
 def _base_url(address: Address, sock: socket.socket) -> str:

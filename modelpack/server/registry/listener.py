@@ -15,6 +15,7 @@ from modelpack.errors import InputError, MissingExtraError, StoreError
 from modelpack.server.registry.collecting import collecting
 from modelpack.server.registry.settings import CONNECTIONS, SHUTDOWN_S, RegistrySettings
 from modelpack.server.registry.storage.layout import Layout, opened
+from modelpack.server.sockets import listening
 
 if TYPE_CHECKING:
     from modelpack.server.hosting import Server
@@ -71,19 +72,9 @@ def running(settings: RegistrySettings) -> Iterator[str]:
             thread.join(_JOIN_S)
 
 
-@contextlib.contextmanager
-def _listening(settings: RegistrySettings) -> Iterator[socket.socket]:
-    host, port = settings.address()
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    try:
-        sock = socket.create_server((host, port), family=family, backlog=1024)
-    except OSError as error:
-        raise InputError(
-            f"cannot listen on {settings.listen}: {error.strerror or error}",
-            hint="is another server running there? choose an address with --listen",
-        ) from error
-    with contextlib.closing(sock):
-        yield sock
+def _listening(settings: RegistrySettings) -> contextlib.AbstractContextManager[socket.socket]:
+    hint = "is another server running there? choose an address with --listen"
+    return listening(*settings.address(), hint)
 
 
 def _base_url(settings: RegistrySettings, sock: socket.socket) -> str:

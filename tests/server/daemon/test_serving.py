@@ -281,6 +281,27 @@ def test_the_program_drains_and_leaves_no_worker(tmp_path):
     assert workers_of(process.pid) == set()
 
 
+@pytest.mark.parametrize("asked", [False, True])
+def test_what_users_write_is_logged_only_where_that_is_asked_for(tmp_path, asked):
+    log = {"MODELPACK_LOG_FORMAT": "json", "MODELPACK_DEBUG_LOG_REQUESTS": "1" if asked else "0"}
+    process, url = start(tmp_path, **log)
+    try:
+        served = Served(url, None)
+        answer = served.ask("POST", "/api/show", {"model": "a-secret-of-mine"})
+        assert answer.status_code == 404
+        process.send_signal(signal.SIGTERM)
+        lines = [json.loads(line) for line in process.stderr.read().splitlines()]
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+    requests = [line for line in lines if line["message"] == "request"]
+    assert requests[0]["id"] == answer.headers["x-request-id"]
+    assert requests[0]["status"] == 404
+    assert any("a-secret-of-mine" in str(line) for line in lines) is asked
+
+
 def test_the_manager_is_told_when_it_is_ready(tmp_path):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         path = tmp_path / "notify"
