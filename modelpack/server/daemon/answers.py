@@ -21,9 +21,17 @@ NDJSON = "application/x-ndjson"
 SSE = "text/event-stream"
 
 
+_BREAKS = {"\x85": r"\u0085", "\u2028": r"\u2028", "\u2029": r"\u2029"}
+"""Characters that many clients take for the end of a line."""
+
+
 def dumps(value: object) -> str:
-    """Return *value* as JSON, without spaces and with every character as it is."""
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    """Return *value* as JSON in one line, without spaces and with other characters as they are."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for character, escaped in _BREAKS.items():
+        if character in text:
+            text = text.replace(character, escaped)
+    return text
 
 
 def json_answer(
