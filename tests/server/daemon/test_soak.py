@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections import Counter
 
 import pytest
 from support.server_soak import ServerSoak, open_files, settles, workers_of
@@ -54,7 +55,7 @@ def test_nothing_hangs_leaks_or_goes_wrong(tmp_path):
         soak = ServerSoak(served.url, process.pid, MODELS, kill_every_s=KILL_EVERY_S)
         tally = soak.run(SOAK_S)
         print(tally.ends, f"{tally.kills} kills, {tally.errors} errors, {tally.memory[-1]} KiB")
-        assert tally.wrong == []
+        assert Counter(tally.wrong) == Counter()
         assert tally.ends["answered"] > 10
         assert tally.ends["streamed"] > 5
         assert settles(lambda: number_of(served, "modelpack_slots_busy") == 0)

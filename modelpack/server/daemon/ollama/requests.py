@@ -17,6 +17,8 @@ from modelpack.template.chat import ChatMessage, Think, ToolCall
 
 _LEVELS = ("low", "medium", "high", "max")
 _TOP_LOGPROBS = 20
+_REPEATS = 30
+"""Times that one token may come in a row before an answer ends."""
 _ROLES = ("system", "user", "assistant", "tool")
 
 
@@ -144,6 +146,7 @@ def _with_manner(wish: Ask, fields: Fields) -> Ask:
         top_logprobs=fields.integer("top_logprobs", 0, 0, _TOP_LOGPROBS),
         truncate=fields.flag("truncate", default=True),
         shift=fields.flag("shift", default=True),
+        repeats=_REPEATS,
     )
 
 

@@ -186,7 +186,9 @@ class AsyncWorker:
 
     async def _write(self, frame: bytes) -> None:
         async with self._sending:
-            with suppress(OSError):  # the reader learns why
+            if self._cause is not None:
+                return  # its socket is closed
+            with suppress(OSError, ValueError):  # the reader learns why
                 await self._loop.sock_sendall(self.child.socket, frame)
 
     async def _cancel(self, number: int) -> None:
