@@ -8,7 +8,7 @@ docker and Ollama; unless `MODELPACK_LOCAL` is set.
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelpack.errors import ServerError
 
@@ -68,8 +68,9 @@ def elsewhere(context: Context) -> Client | None:
 
 
 def _listens(host: str, port: int) -> bool:
+    where: Any = (host.encode("ascii"), port)  # as text, it would load what IDNA needs
     try:
-        socket.create_connection((host, port), _KNOCK_S).close()
+        socket.create_connection(where, _KNOCK_S).close()
     except OSError:
         return False
     return True
