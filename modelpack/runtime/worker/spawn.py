@@ -6,6 +6,7 @@ Whoever has one reads what it brings: `process` with a thread, the server withou
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 import socket
 import subprocess
@@ -31,6 +32,9 @@ Progress: TypeAlias = Callable[[float], None]
 _NEEDED = ("llama_cpp", "numpy", "jinja2", "gotpl")
 _CHILD = "modelpack.runtime.worker.child"
 _LAST_WORDS = 64 * 1024
+_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
+_SPINS = "1000"
+"""Turns that a thread waits for the others before it sleeps: some microseconds."""
 
 
 class WorkerDiedError(EngineError):
@@ -67,6 +71,7 @@ class Child(Closing):
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 process_group=0,  # Ctrl-C is for us
+                env=_environment(),
             )
         self.frames = Frames(self.socket)
         try:
@@ -170,6 +175,18 @@ class Child(Closing):
         last = [" ".join(line.split()) for line in lines if line.strip()]
         telling = [line for line in last if "GGML_ASSERT" in line or "Error" in line]
         return f": {(telling or last)[-1][:300]}" if last else ""
+
+
+def _environment() -> dict[str, str]:
+    """Return ours, in which threads that compute together do not wait in circles for long.
+
+    Without that, one that has lost its core to another program keeps all others from theirs: a
+    model can become ten times slower beside one busy program. What the user has set stays.
+    """
+    said = dict(os.environ)
+    if not any(name in said for name in _WAITING):
+        said["GOMP_SPINCOUNT"] = _SPINS
+    return said
 
 
 def _stalled(name: str, stall_s: float | None) -> ModelPackError:
