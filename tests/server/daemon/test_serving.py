@@ -21,8 +21,9 @@ from modelpack.ops.models import copy_name
 
 pytestmark = pytest.mark.model
 
-ENDLESS = {"temperature": 0, "num_predict": 100_000, "num_thread": 1, "stop": []}
-RAMBLE = {"model": MODEL, "prompt": "Hello", "raw": True, "options": ENDLESS}
+COMPLETE = "/v1/completions"
+"""Where an answer may say the same for ever; Ollama's API ends one that does."""
+RAMBLE = {"model": MODEL, "prompt": "Hello", "raw": True, "temperature": 0, "max_tokens": 100_000}
 
 
 def ask(served: Served, content: str = QUESTION, **more: object) -> dict:
@@ -56,11 +57,9 @@ class Endless:
 
     def __init__(self, served: Served) -> None:
         place = urlsplit(served.url)
-        body = json.dumps(RAMBLE).encode()
+        body = json.dumps({**RAMBLE, "stream": True}).encode()
         self.sock = socket.create_connection((place.hostname, place.port), timeout=30)
-        head = (
-            f"POST /api/generate HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-        )
+        head = f"POST {COMPLETE} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
         self.sock.sendall(head.encode() + body)
 
     def begins(self) -> Endless:
@@ -148,7 +147,7 @@ def test_a_full_queue_is_said_at_once(tmp_path):
         first = Endless(served).begins()
         second = Endless(served)
         until(lambda: number_of(served, "modelpack_queue") == 1)
-        answer = served.ask("POST", "/api/generate", RAMBLE)
+        answer = served.ask("POST", "/api/generate", {"model": MODEL, "prompt": "x"})
         assert answer.status_code == 503
         assert "maximum pending requests exceeded" in answer.json()["error"]
         assert served.ask("GET", "/readyz").status_code == 503
@@ -172,10 +171,10 @@ def test_who_reads_nothing_holds_no_place(tmp_path):
     """The engine goes on to the end of the answer, which waits for its reader in memory."""
     with serving(tiny_store(tmp_path), MODELPACK_NUM_PARALLEL="1") as served:
         place = urlsplit(served.url)
-        body = json.dumps({**RAMBLE, "options": {**ENDLESS, "num_predict": 600}}).encode()
+        body = json.dumps({**RAMBLE, "stream": True, "max_tokens": 600}).encode()
         with socket.create_connection((place.hostname, place.port)) as sock:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            head = "POST /api/generate HTTP/1.1\r\nHost: localhost\r\n"
+            head = f"POST {COMPLETE} HTTP/1.1\r\nHost: localhost\r\n"
             sock.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
             assert ask(served)["message"]["content"] == ANSWER
 
@@ -188,11 +187,11 @@ def test_a_crash_costs_only_the_requests_of_that_worker(tmp_path):
         (first,) = workers()
         ask(served, model="second")
         with ThreadPoolExecutor(1) as pool:
-            asked = pool.submit(served.ask, "POST", "/api/generate", RAMBLE)
+            asked = pool.submit(served.ask, "POST", COMPLETE, {**RAMBLE, "stream": True})
             until(lambda: number_of(served, "modelpack_slots_busy") == 1)
             os.kill(first, signal.SIGKILL)
-            lines = asked.result().text.splitlines()
-        assert "was killed" in json.loads(lines[-1])["error"]
+            text = asked.result().text
+        assert "was killed" in json.loads(text.rpartition("data: ")[2])["error"]["message"]
         assert ask(served, model="second")["done"]
         assert ask(served)["message"]["content"] == ANSWER
         assert number_of(served, "modelpack_worker_deaths") == 1
@@ -262,16 +261,15 @@ def test_the_program_drains_and_leaves_no_worker(tmp_path):
     try:
         served.post("/api/generate", model=MODEL)
         answers = []
-        body = {**RAMBLE, "options": {**ENDLESS, "num_predict": 400}, "stream": False}
-        asking = threading.Thread(
-            target=lambda: answers.append(served.ask("POST", "/api/generate", body))
-        )
+        body = {**RAMBLE, "max_tokens": 400}
+        asking = threading.Thread(target=lambda: answers.append(served.ask("POST", COMPLETE, body)))
         asking.start()
         until(lambda: number_of(served, "modelpack_slots_busy") == 1)
         process.send_signal(signal.SIGTERM)
         drained.start()
         asking.join(60)
-        assert answers[0].json()["eval_count"] == 400  # it was let go on to its end
+        usage = answers[0].json()["usage"]
+        assert usage["completion_tokens"] == 400  # it was let go on to its end
         assert process.wait(30) == 0
     finally:
         process.kill()
