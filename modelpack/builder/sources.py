@@ -64,6 +64,18 @@ def locate(text: str, context: Path) -> Path | None:
     return None
 
 
+def existing(text: str, context: Path) -> Path:
+    """Return the file that *text* names, relative to *context*.
+
+    Raises:
+        NotFoundError: there is none.
+    """
+    path = locate(text, context)
+    if path is None:
+        raise NotFoundError(f"no such file: {context / text}")
+    return path
+
+
 def read_gguf_files(paths: Iterable[Path]) -> tuple[GgufFiles, ...]:
     """Read the headers of *paths* and put the shards of split files together.
 

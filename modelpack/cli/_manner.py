@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modelpack import limits
 from modelpack.errors import InputError
-from modelpack.modelfile.parameters import ParameterValue, parse_parameter
+from modelpack.modelfile.parameters import ParameterValue, parse_parameters
 from modelpack.template.chat import ChatMessage
 
 _THINK: dict[str, bool | str] = {
@@ -40,16 +40,13 @@ def parameters_from(said: list[str]) -> dict[str, ParameterValue]:
     Raises:
         InputError: it makes no sense.
     """
-    found: dict[str, ParameterValue] = {}
+    pairs: list[tuple[str, str]] = []
     for text in said:
         name, equals, value = text.partition("=")
         if not equals:
             raise InputError(f"--parameter {text!r} is not NAME=VALUE", hint="such as seed=1")
-        parsed = parse_parameter(name.strip(), value.strip())
-        before = found.get(name.strip())
-        both = isinstance(parsed, list) and isinstance(before, list)
-        found[name.strip()] = [*before, *parsed] if both else parsed  # type: ignore[misc]
-    return found
+        pairs.append((name.strip(), value.strip()))
+    return parse_parameters(pairs)
 
 
 def tools_from(path: str) -> tuple[Mapping[str, object], ...]:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from modelpack import limits
 from modelpack.builder.plan import travelling_path
-from modelpack.builder.sources import locate, read_gguf_files
+from modelpack.builder.sources import existing, locate, read_gguf_files
 from modelpack.client.http import Client
 from modelpack.client.models import create
-from modelpack.errors import NotFoundError
 from modelpack.modelfile import Modelfile, parse
 from modelpack.progress import Event, Report
 
@@ -35,16 +34,16 @@ def create_from(client: Client, name: str, source: bytes, folder: Path, report: 
             paths.append(path)
     if paths:
         files = [path for found in read_gguf_files(paths) for path in found.paths]
-        body["files"] = _sent(client, files, report)
+        body["files"] = _sent(client, _named(files), report)
     if modelfile.adapters:
-        adapters = [_existing(text, folder) for text in modelfile.adapters]
-        body["adapters"] = _sent(client, adapters, report)
+        adapters = [existing(text, folder) for text in modelfile.adapters]
+        body["adapters"] = _sent(client, _named(adapters), report)
     if modelfile.draft:
-        body["draft_files"] = _sent(client, [_existing(modelfile.draft, folder)], report)
+        body["draft_files"] = _sent(client, _named([existing(modelfile.draft, folder)]), report)
     if modelfile.docs:
-        docs = {travelling_path(path, folder): path for path in _docs(modelfile, folder)}
-        sent = _sent(client, docs.values(), report)
-        body["docs"] = {name: sent[path.name] for name, path in docs.items()}
+        docs = [existing(text, folder) for text in modelfile.docs]
+        by_name = {travelling_path(path, folder): path for path in docs}
+        body["docs"] = _sent(client, by_name, report)
     create(client, name, body | _texts(modelfile), report)
 
 
@@ -62,10 +61,14 @@ def _texts(modelfile: Modelfile) -> dict[str, object]:
     return {key: value for key, value in said.items() if value}
 
 
-def _sent(client: Client, paths: Iterable[Path], report: Report) -> dict[str, str]:
+def _named(paths: Iterable[Path]) -> dict[str, Path]:
+    return {path.name: path for path in paths}
+
+
+def _sent(client: Client, paths: Mapping[str, Path], report: Report) -> dict[str, str]:
     """Send *paths*, as far as the server has not got them; return their digests by name."""
     found: dict[str, str] = {}
-    for path in paths:
+    for name, path in paths.items():
         with path.open("rb") as file:
             size = path.stat().st_size
             hasher = hashlib.sha256()
@@ -78,16 +81,5 @@ def _sent(client: Client, paths: Iterable[Path], report: Report) -> dict[str, st
                 report(Event(action="status", item=f"sending {path.name}"))
                 file.seek(0)
                 client.send_blob(digest, file, size)
-        found[path.name] = digest
+        found[name] = digest
     return found
-
-
-def _docs(modelfile: Modelfile, folder: Path) -> list[Path]:
-    return [_existing(text, folder) for text in modelfile.docs]
-
-
-def _existing(text: str, folder: Path) -> Path:
-    path = locate(text, folder)
-    if path is None:
-        raise NotFoundError(f"no such file: {folder / text}")
-    return path

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from modelpack.client.http import Client, Json
-from modelpack.modelfile.parameters import ParameterValue, parse_parameter
-from modelpack.progress import Event, Report
+from modelpack.modelfile.parameters import ParameterValue, parse_parameters
+from modelpack.progress import Action, Event, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,14 +76,8 @@ def show(client: Client, name: str) -> Json:
 
 def parameters_of(shown: Mapping[str, Any]) -> dict[str, ParameterValue]:
     """Return the parameters in what `show` returned."""
-    found: dict[str, ParameterValue] = {}
-    for line in str(shown.get("parameters", "")).splitlines():
-        name, _, text = line.partition(" ")
-        value = parse_parameter(name, text.strip())
-        before = found.get(name)
-        both = isinstance(value, list) and isinstance(before, list)
-        found[name] = [*before, *value] if both else value  # type: ignore[misc]
-    return found
+    lines = (line.partition(" ") for line in str(shown.get("parameters", "")).splitlines())
+    return parse_parameters((name, text.strip()) for name, _, text in lines)
 
 
 def copy(client: Client, source: str, destination: str) -> None:
@@ -104,31 +98,29 @@ def stop(client: Client, name: str) -> None:
 
 def pull(client: Client, name: str, report: Report, *, insecure: bool = False) -> None:
     """Have the server fetch a model."""
-    _follow(client.lines("/api/pull", {"model": name, "insecure": insecure}), report)
+    _follow(client.lines("/api/pull", {"model": name, "insecure": insecure}), "pull", report)
 
 
 def push(client: Client, name: str, report: Report, *, insecure: bool = False) -> None:
     """Have the server send a model to its registry."""
-    _follow(client.lines("/api/push", {"model": name, "insecure": insecure}), report)
+    _follow(client.lines("/api/push", {"model": name, "insecure": insecure}), "push", report)
 
 
 def create(client: Client, name: str, body: Mapping[str, object], report: Report) -> None:
     """Have the server build a model of what it has, as *body* says."""
-    _follow(client.lines("/api/create", {"model": name, **body}), report)
+    _follow(client.lines("/api/create", {"model": name, **body}), "build", report)
 
 
-def _follow(lines: Iterator[Json], report: Report) -> None:
-    """Tell *report* what *lines* tell."""
+def _follow(lines: Iterator[Json], action: Action, report: Report) -> None:
+    """Tell *report* what *lines* tell of the *action*."""
     for line in lines:
-        status = str(line.get("status", ""))
-        action = "push" if status.startswith("pushing ") else "pull"
         if "digest" not in line:
-            report(Event(action="status", item=status))
+            report(Event(action="status", item=str(line.get("status", ""))))
             continue
         total, completed = int(line.get("total", 0)), int(line.get("completed", 0))
         report(
             Event(
-                action="push" if action == "push" else "pull",
+                action=action,
                 item=str(line["digest"]),
                 total=total,
                 completed=completed,

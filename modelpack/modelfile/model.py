@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from modelpack.modelfile.parameters import PARAMETERS, ParameterValue, parse_parameter
+from modelpack.modelfile.parameters import PARAMETERS, ParameterValue, parse_parameters
 
 INSTRUCTIONS = (
     "FROM",
@@ -74,16 +74,9 @@ class Modelfile:
         Raises:
             InputError: this was not made by `parse`, and a parameter is not one.
         """
-        values: dict[str, ParameterValue] = {}
-        stops: list[str] = []
-        for key, text in (i.args for i in self.instructions if i.name == "PARAMETER"):
-            value = parse_parameter(key, text)
-            if isinstance(value, list):
-                stops.extend(value)
-                value = stops
-            if not PARAMETERS[key].ignored:
-                values[key] = value
-        return values
+        said = ((i.args[0], i.args[1]) for i in self.instructions if i.name == "PARAMETER")
+        found = parse_parameters(said)
+        return {key: value for key, value in found.items() if not PARAMETERS[key].ignored}
 
     @property
     def template(self) -> str | None:

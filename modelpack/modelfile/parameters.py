@@ -16,7 +16,7 @@ from modelpack.errors import InputError
 from modelpack.modelfile.near import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
 ParameterValue = bool | int | float | str | list[str]
 ParameterType = Literal["int", "float", "bool", "strings"]
@@ -110,6 +110,21 @@ def parse_parameter(key: str, text: str) -> ParameterValue:
             hint=f"{key} is {_TYPE_NAMES[parameter.type]}: {parameter.meaning}",
         )
     return value
+
+
+def parse_parameters(said: Iterable[tuple[str, str]]) -> dict[str, ParameterValue]:
+    """Return the parameters in *said*, names and texts: lists grow, else the last one counts.
+
+    Raises:
+        InputError: as `parse_parameter`.
+    """
+    found: dict[str, ParameterValue] = {}
+    for key, text in said:
+        value, before = parse_parameter(key, text), found.get(key)
+        if isinstance(value, list) and isinstance(before, list):
+            value = [*before, *value]
+        found[key] = value
+    return found
 
 
 def check_parameters(values: Mapping[str, object]) -> dict[str, ParameterValue]:

@@ -11,7 +11,7 @@ from modelpack import limits
 from modelpack.builder.execute import execute
 from modelpack.builder.facts import facts_of, inherited_facts
 from modelpack.builder.plan import Cut, Inputs, plan_build, travelling_path
-from modelpack.builder.sources import GgufFiles, locate, one_model, read_gguf_files
+from modelpack.builder.sources import GgufFiles, existing, locate, one_model, read_gguf_files
 from modelpack.errors import InputError, NotFoundError
 from modelpack.formats.artifact import Facts, ModelArtifact
 from modelpack.formats.modelspec import ModelSpec
@@ -134,7 +134,7 @@ def _base(context: Context, text: str, report: Report) -> StoredModel:
 
 
 def _adapters(modelfile: Modelfile, context: Path) -> tuple[GgufFiles, ...]:
-    found = read_gguf_files(_existing(text, context) for text in modelfile.adapters)
+    found = read_gguf_files(existing(text, context) for text in modelfile.adapters)
     for files in found:
         if files.kind != "adapter":
             raise InputError(f"{files.paths[0]} is a GGUF {files.kind}, not a LoRA adapter")
@@ -144,26 +144,19 @@ def _adapters(modelfile: Modelfile, context: Path) -> tuple[GgufFiles, ...]:
 def _draft(modelfile: Modelfile, context: Path) -> GgufFiles | None:
     if modelfile.draft is None:
         return None
-    found = read_gguf_files([_existing(modelfile.draft, context)])
+    found = read_gguf_files([existing(modelfile.draft, context)])
     if len(found) != 1 or found[0].kind != "model":
         raise InputError(f"DRAFT {modelfile.draft} is not one model")
     return found[0]
 
 
 def _doc(text: str, context: Path) -> tuple[str, Path]:
-    file = _existing(text, context)
+    file = existing(text, context)
     if not file.is_file():
         raise InputError(f"DOC {text} is not a file")
     if file.stat().st_size > limits.TEXT_LAYER:
         raise InputError(f"DOC {text} is larger than {limits.TEXT_LAYER:,} bytes")
     return travelling_path(file, context), file
-
-
-def _existing(text: str, context: Path) -> Path:
-    path = locate(text, context)
-    if path is None:
-        raise NotFoundError(f"no such file: {context / text}")
-    return path
 
 
 def _facts(

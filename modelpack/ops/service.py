@@ -10,6 +10,7 @@ import os
 import pwd
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -197,8 +198,6 @@ def this_program() -> str:
     Raises:
         InputError: it is not found.
     """
-    import sys
-
     beside = Path(sys.executable).with_name("modelpack")
     found = str(beside) if beside.is_file() else shutil.which("modelpack")
     if found is None:
@@ -220,19 +219,19 @@ def _require_root() -> None:
 
 
 def _known_groups() -> tuple[str, ...]:
-    return tuple(name for name in _GROUPS if _has(lambda name=name: grp.getgrnam(name)))  # type: ignore[misc]
+    return tuple(name for name in _GROUPS if _has(grp.getgrnam, name))
 
 
-def _has(look: Callable[[], object]) -> bool:
+def _has(look: Callable[[str], object], name: str) -> bool:
     try:
-        look()
+        look(name)
     except KeyError:
         return False
     return True
 
 
 def _make_user(tell: Callable[[str], None]) -> None:
-    if _has(lambda: pwd.getpwnam(NAME)):
+    if _has(pwd.getpwnam, NAME):
         return
     command = ["useradd", "-r", "-U", "-M", "-d", HOME, "-s", "/bin/false", NAME]
     _run(command)

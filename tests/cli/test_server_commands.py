@@ -73,6 +73,18 @@ def test_create_sends_what_the_modelfile_names(cli, served, modelfile):
     assert "ada:latest" in names(cli)
 
 
+def test_documents_of_the_same_name_keep_their_own_bytes(cli, served, modelfile):
+    for name in ("a", "b"):
+        (modelfile.parent / name).mkdir()
+        (modelfile.parent / name / "README.md").write_text(f"# {name}\n")
+    modelfile.write_text(modelfile.read_text() + "\nDOC a/README.md\nDOC b/README.md\n")
+    assert cli("create", "two", "-f", modelfile).code == 0
+    store, layers = served.context.store, served.context.find("two").manifest.layers
+    texts = {one.annotations["org.cncf.model.filepath"]: one for one in layers}
+    for name in ("a", "b"):
+        assert store.read(texts[f"{name}/README.md"], 100) == f"# {name}\n".encode()
+
+
 def test_pull_and_push_are_the_servers_work(cli, served, tmp_path):
     with running(RegistrySettings(root=tmp_path / "registry", listen="127.0.0.1:0")) as url:
         name = f"{url.removeprefix('http://')}/demo/tiny:1"

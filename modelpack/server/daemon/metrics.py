@@ -31,9 +31,7 @@ class Counter:
 
     def add(self, number: float = 1, **labels: str) -> None:
         """Add *number*."""
-        key = tuple(sorted(labels.items()))
-        if key not in self._values and len(self._values) >= _SERIES:
-            key = tuple((name, "other") for name, _ in key)
+        key = _key(labels, self._values)
         self._values[key] = self._values.get(key, 0) + number
 
     def lines(self) -> Iterator[str]:
@@ -54,9 +52,7 @@ class Histogram:
 
     def observe(self, seconds: float, **labels: str) -> None:
         """Take note of one time."""
-        key = tuple(sorted(labels.items()))
-        if key not in self._counts and len(self._counts) >= _SERIES:
-            key = tuple((name, "other") for name, _ in key)
+        key = _key(labels, self._counts)
         counts = self._counts.setdefault(key, [0] * (len(_SECONDS) + 1))
         counts[bisect_left(_SECONDS, seconds)] += 1
         self._sums[key] = self._sums.get(key, 0.0) + seconds
@@ -127,6 +123,14 @@ class Metrics:
             lines += [f"# HELP {name} {meaning}", f"# TYPE {name} gauge"]
             lines += [f"{name}{_labels(labels)} {_number(value)}" for labels, value in values]
         return "\n".join(lines) + "\n"
+
+
+def _key(labels: Mapping[str, str], known: Mapping[Labels, object]) -> Labels:
+    """Return *labels* as a key of *known*; where there are too many already, that of all others."""
+    key = tuple(sorted(labels.items()))
+    if key in known or len(known) < _SERIES:
+        return key
+    return tuple((name, "other") for name, _ in key)
 
 
 def _labels(labels: Labels) -> str:

@@ -78,11 +78,7 @@ class Transfers:
     async def _create(self, request: Request) -> Response:
         fields = parse_body(await self._bodies.read(request))
         name = name_from(fields)
-        wanted = create(self._context, name, fields)
-
-        def work(report: Report) -> None:
-            wanted(report)
-
+        work = create(self._context, name, fields)
         return await _answer(request, fields, work, "parsing GGUF", ("writing manifest", "success"))
 
     async def _has_blob(self, request: Request) -> Response:

@@ -95,11 +95,6 @@ class Pool:
         """Whether the next request that must wait is refused."""
         return len(self._waiting) >= max(1, self.limits.queue)
 
-    @property
-    def users(self) -> int:
-        """Requests that have a place."""
-        return sum(running.runner.users for running in self._running.values())
-
     def loaded(self) -> list[Loaded]:
         """Return what is loaded, being loaded or leaving."""
         return [_told(running) for running in self._running.values()]
