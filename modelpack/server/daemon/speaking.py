@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import Delta, Finished
 from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.embedded import Embedded, Part, collect
 from modelpack.runtime.reply import Reply, with_loading
-from modelpack.runtime.worker.messages import AskTokens, AskVectors, Piece, Wish
+from modelpack.runtime.worker.messages import Ask, AskTokens, AskVectors, Piece, Wish
 from modelpack.server.daemon.catalog import Opened
 from modelpack.server.daemon.failures import UnableError
 from modelpack.template.replies.parts import Thinking
@@ -68,7 +68,7 @@ class Speaker:
         first = True
         async with (
             self._lease(question) as lease,
-            aclosing(_at_fault(lease, question.wish)) as said,
+            aclosing(_at_fault(lease, _with_options(question))) as said,
         ):
             if counting is not None:
                 counting[1](await _count(lease, counting[0]))
@@ -109,6 +109,12 @@ class Speaker:
     def _lease(self, question: Question) -> AbstractAsyncContextManager[Lease]:
         model, parameters = question.opened.model, self.parameters(question)
         return self.pool.use(model, parameters, question.keep_s)
+
+
+def _with_options(question: Question) -> Wish:
+    """Return the wish of *question*; an answer is written under its options."""
+    wish = question.wish
+    return replace(wish, options=question.options) if isinstance(wish, Ask) else wish
 
 
 async def _at_fault(lease: Lease, wish: Wish) -> AsyncGenerator[list[Piece], None]:

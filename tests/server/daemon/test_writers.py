@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.errors import EngineError
 from modelpack.server.daemon.answers import dumps
 from modelpack.server.daemon.anthropic.replies import Message
 from modelpack.server.daemon.ollama.replies import Teller
@@ -99,7 +100,7 @@ def test_openai_responses_that_end_early_or_fail():
     data = reply.take([Delta("a"), Finished("length", TOOK)])
     assert events(data)[-1]["type"] == "response.incomplete"
     assert reply.whole()["incomplete_details"] == {"reason": "max_output_tokens"}
-    failed = events(Reply("m", {}).fail("no"))
+    failed = events(Reply("m", {}).fail(EngineError("no")))
     assert failed[-1]["response"]["error"]["message"] == "no"
 
 

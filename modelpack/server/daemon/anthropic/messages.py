@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import replace
-
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -13,7 +9,7 @@ from starlette.routing import Route
 from modelpack.errors import ModelPackError
 from modelpack.runtime.worker.messages import Ask, AskTokens
 from modelpack.server.daemon.abilities import able, require
-from modelpack.server.daemon.answers import SSE, Stream, json_answer, unless_gone
+from modelpack.server.daemon.answers import SSE, json_answer, unless_gone
 from modelpack.server.daemon.anthropic.failures import error_json
 from modelpack.server.daemon.anthropic.replies import Message
 from modelpack.server.daemon.anthropic.requests import name_from, options_from, wish_from
@@ -22,7 +18,9 @@ from modelpack.server.daemon.fields import Fields, parse_body
 from modelpack.server.daemon.openai.replies import event
 from modelpack.server.daemon.routing import Refuse, routes
 from modelpack.server.daemon.services import Services
-from modelpack.server.daemon.speaking import Question, Replies
+from modelpack.server.daemon.several import gathered
+from modelpack.server.daemon.speaking import Question
+from modelpack.server.daemon.streaming import Form, streamed
 
 
 class Messages:
@@ -47,21 +45,24 @@ class Messages:
         options = options_from(fields, opened.parameters)
         question = Question(
             opened=opened,
-            wish=replace(wish, options=options),
+            wish=wish,
             options=options,
             keep_s=self._services.keep_s,
         )
         message = Message(name_from(fields))
         if not fields.flag("stream"):
-            await unless_gone(request, _all(self._services.speaker.answer(question), message))
+            answer = self._services.speaker.answer(question)
+            (whole,) = await unless_gone(request, gathered([answer]))
+            for replies in whole:
+                message.take(replies)
             return json_answer(message.whole())
 
         def counted(tokens: int) -> None:
             message.input_tokens = tokens
 
         answer = self._services.speaker.answer(question, (tokens_of(wish), counted))
-        first = await unless_gone(request, anext(answer))
-        return Stream(_events(first, answer, message), SSE, answer)
+        form = Form(media_type=SSE, tell=message.take, fail=_failed, begin=message.begin)
+        return await streamed(request, answer, form)
 
     async def _count(self, request: Request) -> Response:
         fields = parse_body(await self._services.bodies.read(request))
@@ -83,19 +84,5 @@ def tokens_of(wish: Ask) -> AskTokens:
     return AskTokens(messages=wish.messages, tools=wish.tools, think=wish.think)
 
 
-async def _all(answer: AsyncGenerator[Replies, None], message: Message) -> None:
-    async with aclosing(answer):
-        async for replies in answer:
-            message.take(replies)
-
-
-async def _events(
-    first: Replies, answer: AsyncGenerator[Replies, None], message: Message
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(answer):
-        yield message.begin() + message.take(first)
-        try:
-            async for replies in answer:
-                yield message.take(replies)
-        except ModelPackError as error:
-            yield event(error_json(error), "error")
+def _failed(error: ModelPackError) -> bytes:
+    return event(error_json(error), "error")

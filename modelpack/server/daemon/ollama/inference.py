@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
-from dataclasses import replace
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,7 +11,7 @@ from starlette.routing import Route
 from modelpack.errors import ModelPackError
 from modelpack.runtime.worker.messages import Ask
 from modelpack.server.daemon.abilities import able, require
-from modelpack.server.daemon.answers import NDJSON, Stream, dumps, json_answer, unless_gone
+from modelpack.server.daemon.answers import NDJSON, dumps, json_answer, unless_gone
 from modelpack.server.daemon.bodies import Bodies
 from modelpack.server.daemon.catalog import Catalog, Opened
 from modelpack.server.daemon.failures import message_of
@@ -29,7 +26,9 @@ from modelpack.server.daemon.ollama.requests import (
     generate_from,
 )
 from modelpack.server.daemon.routing import Refuse, routes
-from modelpack.server.daemon.speaking import Question, Replies, Speaker
+from modelpack.server.daemon.several import gathered
+from modelpack.server.daemon.speaking import Question, Speaker
+from modelpack.server.daemon.streaming import Form, streamed
 
 _NS = 1_000_000_000
 
@@ -76,15 +75,16 @@ class Inference:
         able(opened, asked.wish)
         question = Question(
             opened=opened,
-            wish=replace(asked.wish, options=asked.options),
+            wish=asked.wish,
             options=asked.options,
             keep_s=keep_s,
         )
         answer = self._speaker.answer(question)
         if asked.stream:
-            first = await unless_gone(request, anext(answer))
-            return Stream(_lines(first, answer, teller), NDJSON, answer)
-        return json_answer(teller.whole(await unless_gone(request, _all(answer))))
+            form = Form(media_type=NDJSON, tell=teller.lines, fail=_failed)
+            return await streamed(request, answer, form)
+        (whole,) = await unless_gone(request, gathered([answer]))
+        return json_answer(teller.whole(whole))
 
     async def _load(
         self, request: Request, opened: Opened, asked: Prompted, keep_s: float, teller: Teller
@@ -129,21 +129,8 @@ class Inference:
         return found.vectors, sum(found.tokens), waited_s
 
 
-async def _all(answer: AsyncGenerator[Replies, None]) -> list[Replies]:
-    async with aclosing(answer):
-        return [replies async for replies in answer]
-
-
-async def _lines(
-    first: Replies, answer: AsyncGenerator[Replies, None], teller: Teller
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(answer):
-        yield teller.lines(first)
-        try:
-            async for replies in answer:
-                yield teller.lines(replies)
-        except ModelPackError as error:
-            yield (dumps({"error": message_of(error)}) + "\n").encode()
+def _failed(error: ModelPackError) -> bytes:
+    return (dumps({"error": message_of(error)}) + "\n").encode()
 
 
 def _told(said: dict[str, object], *, stream: bool) -> Response:

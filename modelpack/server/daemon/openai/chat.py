@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Protocol
 
 from starlette.requests import Request
@@ -14,7 +12,7 @@ from starlette.routing import Route
 from modelpack.errors import ModelPackError
 from modelpack.modelfile.parameters import ParameterValue
 from modelpack.server.daemon.abilities import able, require
-from modelpack.server.daemon.answers import SSE, Stream, json_answer, unless_gone
+from modelpack.server.daemon.answers import SSE, json_answer, unless_gone
 from modelpack.server.daemon.catalog import Opened
 from modelpack.server.daemon.fields import parse_body
 from modelpack.server.daemon.openai.failures import error_json
@@ -29,6 +27,7 @@ from modelpack.server.daemon.routing import Refuse, routes
 from modelpack.server.daemon.services import Services
 from modelpack.server.daemon.several import Answer, gathered, together
 from modelpack.server.daemon.speaking import Question, Replies
+from modelpack.server.daemon.streaming import Form, streamed
 
 _CHAT_LENGTH = ("max_tokens", "max_completion_tokens")
 _LENGTH = ("max_tokens",)
@@ -99,7 +98,7 @@ class Chats:
                 said = _reseeded(options, number)
                 question = Question(
                     opened=opened,
-                    wish=replace(one.wish, options=said),
+                    wish=one.wish,
                     options=said,
                     keep_s=self._services.keep_s,
                 )
@@ -111,9 +110,15 @@ class Chats:
     ) -> Response:
         if not asked.stream:
             return json_answer(teller.whole(await unless_gone(request, gathered(answers))))
-        said = together(answers)
-        first = await unless_gone(request, anext(said))
-        return Stream(_events(first, said, teller, len(answers)), SSE, said)
+
+        def begin() -> bytes:
+            return b"".join(map(teller.begin, range(len(answers))))
+
+        def tell(said: tuple[int, Replies]) -> bytes:
+            return teller.events(*said)
+
+        form = Form(media_type=SSE, tell=tell, fail=_failed, begin=begin, end=teller.end)
+        return await streamed(request, together(answers), form)
 
 
 def _reseeded(options: dict[str, ParameterValue], number: int) -> dict[str, ParameterValue]:
@@ -123,18 +128,5 @@ def _reseeded(options: dict[str, ParameterValue], number: int) -> dict[str, Para
     return {**options, "seed": seed + number}
 
 
-async def _events(
-    first: tuple[int, Replies],
-    said: AsyncGenerator[tuple[int, Replies], None],
-    teller: Teller,
-    choices: int,
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(said):
-        yield b"".join(map(teller.begin, range(choices))) + teller.events(*first)
-        try:
-            async for index, replies in said:
-                yield teller.events(index, replies)
-        except ModelPackError as error:
-            yield event(error_json(error))
-        else:
-            yield teller.end()
+def _failed(error: ModelPackError) -> bytes:
+    return event(error_json(error))

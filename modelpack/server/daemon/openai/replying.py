@@ -8,6 +8,8 @@ import time
 from collections.abc import Mapping
 
 from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.errors import ModelPackError
+from modelpack.server.daemon.failures import message_of
 from modelpack.server.daemon.openai.replies import event
 from modelpack.server.daemon.speaking import Replies
 from modelpack.template.chat import ToolCall
@@ -49,10 +51,10 @@ class Reply:
         """Take note of *replies*, and return the events that tell of them."""
         return b"".join(map(self._take, replies))
 
-    def fail(self, message: str) -> bytes:
+    def fail(self, error: ModelPackError) -> bytes:
         """Return the events of a response that has failed."""
         self._status = "failed"
-        self._error = {"code": "server_error", "message": message}
+        self._error = {"code": "server_error", "message": message_of(error)}
         return self._event("response.failed", response=self.whole())
 
     def whole(self) -> Item:

@@ -5,19 +5,16 @@ See: https://platform.openai.com/docs/api-reference/responses/create
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from modelpack.errors import InputError, ModelPackError
+from modelpack.errors import InputError
 from modelpack.runtime.worker.messages import Ask
 from modelpack.server.daemon.abilities import able, require
-from modelpack.server.daemon.answers import SSE, Stream, json_answer, unless_gone
-from modelpack.server.daemon.failures import message_of
+from modelpack.server.daemon.answers import SSE, json_answer, unless_gone
 from modelpack.server.daemon.fields import Fields, parse_body
 from modelpack.server.daemon.openai.replying import Reply
 from modelpack.server.daemon.openai.requests import (
@@ -30,7 +27,9 @@ from modelpack.server.daemon.openai.requests import (
 )
 from modelpack.server.daemon.routing import Refuse, routes
 from modelpack.server.daemon.services import Services
-from modelpack.server.daemon.speaking import Question, Replies
+from modelpack.server.daemon.several import gathered
+from modelpack.server.daemon.speaking import Question
+from modelpack.server.daemon.streaming import Form, streamed
 from modelpack.template.chat import ChatMessage, ToolCall
 
 _MEMORY = ("previous_response_id", "conversation", "prompt")
@@ -58,16 +57,18 @@ class Responses:
         options = options_from(fields, ("max_output_tokens",), opened.parameters)
         question = Question(
             opened=opened,
-            wish=replace(wish, options=options),
+            wish=wish,
             options=options,
             keep_s=services.keep_s,
         )
         answer = services.speaker.answer(question)
         reply = Reply(name, said_back(fields, options))
         if fields.flag("stream"):
-            first = await unless_gone(request, anext(answer))
-            return Stream(_events(first, answer, reply), SSE, answer)
-        await unless_gone(request, _all(answer, reply))
+            form = Form(media_type=SSE, tell=reply.take, fail=reply.fail, begin=reply.begin)
+            return await streamed(request, answer, form)
+        (whole,) = await unless_gone(request, gathered([answer]))
+        for replies in whole:
+            reply.take(replies)
         return json_answer(reply.whole())
 
 
@@ -151,21 +152,3 @@ def _tools(fields: Fields) -> Iterator[Mapping[str, object]]:
             raise tool.bad("type", "function: other tools are not to be had here")
         inner = {key: value for key, value in tool.value.items() if key != "type"}
         yield {"type": "function", "function": tool.get("function") or inner}
-
-
-async def _all(answer: AsyncGenerator[Replies, None], reply: Reply) -> None:
-    async with aclosing(answer):
-        async for replies in answer:
-            reply.take(replies)
-
-
-async def _events(
-    first: Replies, answer: AsyncGenerator[Replies, None], reply: Reply
-) -> AsyncGenerator[bytes, None]:
-    async with aclosing(answer):
-        yield reply.begin() + reply.take(first)
-        try:
-            async for replies in answer:
-                yield reply.take(replies)
-        except ModelPackError as error:
-            yield reply.fail(message_of(error))
