@@ -55,7 +55,8 @@ def test_a_system_message_counts(client):
 
 
 def test_several_choices_come_together(client):
-    options = {"model": MODEL, "messages": ask("hello"), "n": 3, "seed": 1, "temperature": 1.5}
+    messages = ask("Who are you?")  # whose answers the last digits of F16 do not decide
+    options = {"model": MODEL, "messages": messages, "n": 3, "seed": 1, "temperature": 1.5}
     whole = client.chat.completions.create(**options)
     assert [choice.index for choice in whole.choices] == [0, 1, 2]
     texts = ["", "", ""]
