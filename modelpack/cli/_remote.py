@@ -18,7 +18,11 @@ _SETTINGS = ("renderer", "parser", "requires")
 
 def describe(client: Client, name: str) -> Description:
     """Return what the server of *client* knows of the model *name*."""
-    shown = show(client, name)
+    return described(client, name, show(client, name))
+
+
+def described(client: Client, name: str, shown: Mapping[str, Any]) -> Description:
+    """Return the same, with what the server has *shown* of the model; its size is asked for."""
     tagged = name if ":" in name.rpartition("/")[2] else f"{name}:latest"
     row = next((row for row in list_models(client, tagged) if row.name == tagged), None)
     projector = shown.get("projector_info")

@@ -72,8 +72,9 @@ def _bring(context: Context, client: Client, name: str, report: Report, *, same:
 def _served(client: Client, name: str, keep_alive: str) -> Found:
     from modelpack.cli import _remote
     from modelpack.client.model import ServedModel
+    from modelpack.client.models import show
 
-    description = _remote.describe(client, name)
+    shown = show(client, name)
     model = ServedModel(client, name, keep_alive)
 
     def load(held: ExitStack, parameters: Parameters) -> ChatModel:
@@ -86,8 +87,11 @@ def _served(client: Client, name: str, keep_alive: str) -> Found:
     ) -> list[list[float]]:
         return model.embed(texts, truncate=truncate, dimensions=dimensions, options=parameters)
 
-    writes = "completion" in description.capabilities
-    return Found(name, "text" if writes else "vectors", lambda: description, load, embed)
+    def describe() -> Description:
+        return _remote.described(client, name, shown)
+
+    writes = "completion" in shown.get("capabilities", ())
+    return Found(name, "text" if writes else "vectors", describe, load, embed)
 
 
 def _own(context: Context, name: str, report: Report) -> Found:
