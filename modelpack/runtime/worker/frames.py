@@ -17,6 +17,40 @@ Value: TypeAlias = object
 _LENGTH = struct.Struct(">I")
 
 
+def encode(value: Value) -> bytes:
+    """Return *value* as a frame.
+
+    Raises:
+        LimitError: it is too large.
+    """
+    data = json.dumps(value, separators=(",", ":")).encode()
+    if len(data) > limits.FRAME:
+        raise LimitError(f"a request of {len(data):,} bytes is more than a model gets at once")
+    return _LENGTH.pack(len(data)) + data
+
+
+def take(came: bytearray) -> Value | None:
+    """Take the first frame off *came* and return its value, or None if it is not whole yet.
+
+    Raises:
+        EngineError: what came is no frame.
+    """
+    if len(came) < _LENGTH.size:
+        return None
+    (length,) = _LENGTH.unpack_from(came)
+    if length > limits.FRAME:
+        raise EngineError(f"a frame of {length:,} bytes came from the other process")
+    end = _LENGTH.size + length
+    if len(came) < end:
+        return None
+    data = bytes(came[_LENGTH.size : end])
+    del came[:end]
+    try:
+        return json.loads(data)  # type: ignore[no-any-return]
+    except (ValueError, RecursionError):
+        raise EngineError("nonsense came from the other process") from None
+
+
 class Frames:
     """One end; any thread may send, one receives."""
 
@@ -32,11 +66,9 @@ class Frames:
             LimitError: it is too large.
             OSError: the other end is gone.
         """
-        data = json.dumps(value, separators=(",", ":")).encode()
-        if len(data) > limits.FRAME:
-            raise LimitError(f"a request of {len(data):,} bytes is more than a model gets at once")
+        frame = encode(value)
         with self._sending:
-            self._sock.sendall(_LENGTH.pack(len(data)) + data)
+            self._sock.sendall(frame)
 
     def receive(self) -> Value:
         """Return the next value, or None at the end.
@@ -45,21 +77,15 @@ class Frames:
             EngineError: what comes is not such a value.
             TimeoutError: nothing came for as long as the socket waits; call it again.
         """
-        head = self._read(_LENGTH.size)
-        if head is None:
-            return None
-        (length,) = _LENGTH.unpack(head)
-        if length > limits.FRAME:
-            raise EngineError(f"a frame of {length:,} bytes came from the other process")
-        body = self._read(_LENGTH.size + length)
-        if body is None:
-            return None
-        data = bytes(body[_LENGTH.size :])
-        del self._came[: _LENGTH.size + length]
-        try:
-            return json.loads(data)
-        except (ValueError, RecursionError):
-            raise EngineError("nonsense came from the other process") from None
+        while (value := take(self._came)) is None:
+            try:
+                data = self._sock.recv(limits.BLOCK)
+            except ConnectionError:
+                return None
+            if not data:
+                return None
+            self._came += data
+        return value
 
     def shut(self) -> None:
         """Let the other end, and whoever waits here, know that nothing more comes."""
@@ -68,15 +94,3 @@ class Frames:
     def close(self) -> None:
         """Close the socket."""
         self._sock.close()
-
-    def _read(self, count: int) -> bytes | None:
-        """Return the first *count* bytes of what is not taken yet, or None at the end."""
-        while len(self._came) < count:
-            try:
-                data = self._sock.recv(limits.BLOCK)
-            except ConnectionError:
-                return None
-            if not data:
-                return None
-            self._came += data
-        return bytes(self._came[:count])

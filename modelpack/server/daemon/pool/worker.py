@@ -7,8 +7,6 @@ slower than the engine, its pieces gather in the mailbox and are read together.
 from __future__ import annotations
 
 import asyncio
-import json
-import struct
 from collections.abc import AsyncGenerator, Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,11 +14,11 @@ from typing import Any, TypeAlias
 
 from modelpack import limits
 from modelpack.engine.base import Finished
-from modelpack.errors import EngineError, LimitError, ModelPackError
+from modelpack.errors import EngineError, ModelPackError
+from modelpack.runtime.worker.frames import encode, take
 from modelpack.runtime.worker.messages import Piece, Wish, reply_from_json, wish_to_json
 from modelpack.runtime.worker.spawn import Child
 
-_LENGTH = struct.Struct(">I")
 _READ = 256 * 1024
 _WATCH_S = 5.0
 """How often it is looked whether a worker hangs."""
@@ -128,26 +126,17 @@ class AsyncWorker:
         self._came += data
         try:
             self._deliver()
-        except (ValueError, RecursionError, EngineError):
+        except (TypeError, ValueError, EngineError):
             self.child.end()
             self._lost()
 
     def _deliver(self) -> None:
         """Hand on every frame that is there as a whole."""
-        came, at = self._came, 0
-        while len(came) - at >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(came, at)
-            if length > limits.FRAME:
-                raise EngineError(f"a frame of {length:,} bytes came from the worker")
-            end = at + _LENGTH.size + length
-            if len(came) < end:
-                break
-            for number, kind, value in json.loads(came[at + _LENGTH.size : end]):
+        while (said := take(self._came)) is not None:
+            for number, kind, value in said:  # type: ignore[attr-defined]
                 box = self._boxes.get(number)
                 if box is not None:
                     box.put(reply_from_json(kind, value))
-            at = end
-        del came[:at]
 
     def _lost(self) -> None:
         """Take note that the other end is gone; find out why apart from the loop."""
@@ -178,11 +167,8 @@ class AsyncWorker:
             self.child.end()
 
     async def _send(self, value: object) -> None:
-        data = json.dumps(value, separators=(",", ":")).encode()
-        if len(data) > limits.FRAME:
-            raise LimitError(f"a request of {len(data):,} bytes is more than a model gets at once")
         # A frame that was begun is sent to its end, whatever becomes of the request.
-        await asyncio.shield(self._later(self._write(_LENGTH.pack(len(data)) + data)))
+        await asyncio.shield(self._later(self._write(encode(value))))
 
     async def _write(self, frame: bytes) -> None:
         async with self._sending:
