@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from modelpack.engine.base import Chunk, Outcome, Request
     from modelpack.engine.constraint import Constraints
+    from modelpack.engine.crew import Crew
     from modelpack.engine.vision import Vision
     from modelpack.engine.vocabulary import Handle
 
@@ -110,9 +111,12 @@ class LlamaDecoder:
         *,
         model: Handle,
         rows: int,
+        crew: Crew,
         vision: Vision | None = None,
     ) -> None:
         self._library = library
+        self._crew = crew
+        self._threads = crew.most
         self._context = context
         self._constraints = constraints
         self._memory = library.llama_get_memory(context)
@@ -146,6 +150,10 @@ class LlamaDecoder:
         if self._gaps:
             chunks = [c._replace(start=self._position(c.slot, c.start)) for c in chunks]
         self._batch.fill(chunks)
+        threads = self._crew.threads(self._batch.value.n_tokens)
+        if threads != self._threads:
+            self._library.llama_set_n_threads(self._context, self._crew.one, threads)
+            self._threads = threads
         status = self._decode(self._context, self._batch.value)
         self._stop.lower()
         if status == _NO_ROOM:

@@ -19,6 +19,7 @@ from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
 from modelpack.engine.closing import Closing
 from modelpack.engine.constraint import Constraints
 from modelpack.engine.cores import count_cores
+from modelpack.engine.crew import MATRICES, Crew
 from modelpack.engine.decoder import LlamaDecoder
 from modelpack.engine.loading import ErrorLines, Progress, apply_adapters, metadata_of, read_weights
 from modelpack.engine.loop import Bounds, Loop
@@ -53,6 +54,7 @@ class Engine(Closing):
             if options.pool:
                 self.n_ctx = min(self.n_ctx, options.pool)
             self.vision = self._load_vision(options)
+            self.crew = self._make_crew(options)
             self._context = self._make_context(options)
             adapt(library, self._model, self._context, options)
             self.vocabulary = LlamaVocabulary(library, library.llama_model_get_vocab(self._model))
@@ -134,19 +136,30 @@ class Engine(Closing):
             most = min(most, int(self._library.llama_n_ubatch(self._context)))
         return self.vision.see(picture, most=most)
 
+    def _make_crew(self, options: LoadOptions) -> Crew:
+        library, model = self._library, self._model
+        layers = max(1, int(library.llama_model_n_layer(model)))
+        most = options.n_threads or count_cores()
+        return Crew(most, int(library.llama_model_size(model)) // (layers * MATRICES))
+
     def _make_context(self, options: LoadOptions) -> Handle:
         library = self._library
         total = options.pool or self.n_ctx * options.slots
         params = library.llama_context_default_params()
         params.n_ctx = total
         params.n_batch = min(max(options.n_batch, options.slots), total)
-        flash = is_flash(options, self.n_ctx, on_gpu=self._is_on_gpu(options))
+        flash = is_flash(
+            options,
+            self.n_ctx,
+            on_gpu=self._is_on_gpu(options),
+            file_type=self.metadata("general.file_type"),
+        )
         rows = rows_of(options.n_ubatch, flash=flash)
         if self.vision is not None and not self.vision.is_causal:
             rows = options.n_ubatch  # one step has all of a picture
         params.n_ubatch = min(rows, params.n_batch)
         params.n_seq_max = options.slots
-        params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
+        params.n_threads, params.n_threads_batch = self.crew.one, self.crew.most
         wanted = options.flash_attention == "on" or options.kv_cache_type != "f16"
         kind = "DISABLED" if not flash else "ENABLED" if wanted else "AUTO"
         params.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{kind}")
@@ -179,6 +192,7 @@ class Engine(Closing):
             self.constraints,
             model=self._model,
             rows=rows,
+            crew=self.crew,
             vision=self.vision,
         )
         return Loop(self._decoder, self.vocabulary, bounds)
