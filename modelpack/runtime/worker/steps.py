@@ -18,13 +18,14 @@ if TYPE_CHECKING:
     from modelpack.engine.loop import Loop
     from modelpack.runtime.worker.frames import Frames
 
-Said: TypeAlias = list[list[object]]
+Said: TypeAlias = list[list[Any]]
 """What a frame tells the parent."""
 _TEXTS = ("text", "told", "thinking")
-HELD_S = 0.004
+HELD_S = 0.008
 """How long pieces of texts are held back for more of them: what steps take with larger models.
 
-A frame wakes two other processes, which costs as much as a step of a tiny model.
+A frame wakes two other processes, which costs as much as a step of a tiny model. The first piece of
+an answer is not held back.
 """
 Work: TypeAlias = "Prepared | Iterator[Part]"
 
@@ -120,11 +121,6 @@ class Jobs:
         return [part_to_json(number, part)]
 
 
-def _is_urgent(piece: list[object]) -> bool:
-    """Tell whether whoever asked waits for *piece*: for anything but more of a text."""
-    return piece[1] not in _TEXTS
-
-
 class Steps:
     """Computes while there is something to do, and tells the parent what came of it."""
 
@@ -133,6 +129,8 @@ class Steps:
         self._jobs = Jobs()
         self._frames = frames
         self._new: SimpleQueue[tuple[int, Work | None]] = SimpleQueue()
+        self._silent: set[int] = set()
+        """The requests that nothing was said to yet."""
 
     def begin(self, number: int, work: Work) -> None:
         """Let the request *number* be answered."""
@@ -156,10 +154,20 @@ class Steps:
             if jobs.busy:
                 said += jobs.step()
             held += said
+            urgent = self._is_urgent(said)
             now = time.monotonic()
-            if held and (now - sent_at >= HELD_S or not busy or any(map(_is_urgent, said))):
+            if held and (urgent or not busy or now - sent_at >= HELD_S):
                 self._frames.send(held)
                 held, sent_at = [], now
+
+    def _is_urgent(self, said: Said) -> bool:
+        """Tell whether whoever asked waits for *said*: for anything but more of a text."""
+        if self._silent:
+            heard = self._silent.intersection(piece[0] for piece in said)
+            if heard:
+                self._silent -= heard
+                return True
+        return any(piece[1] not in _TEXTS for piece in said)
 
     def _take(self, *, wait: bool) -> Said:
         said: Said = []
@@ -181,4 +189,5 @@ class Steps:
             return []
         if self._answers is None:
             return [error_to_json(number, EngineError("this model does not write text"))]
+        self._silent.add(number)
         return self._answers.begin(number, work)

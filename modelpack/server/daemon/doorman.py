@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from modelpack.server.daemon.answers import json_answer
+from modelpack.server.daemon.answers import DIRECTLY, json_answer
 from modelpack.server.daemon.guard import is_allowed_origin, is_local_host, key_of, scope_of
 from modelpack.server.daemon.keys import Keys
 from modelpack.server.daemon.metrics import Metrics
@@ -72,6 +72,7 @@ class Doorman:
             path=scope["path"],
         )
         scope["request_id"] = visit.id
+        scope[DIRECTLY] = send
         origin = headers.get("origin", "")
         more = [(b"x-request-id", visit.id.encode())]
         refusal = self._refusal(visit, headers, origin)
