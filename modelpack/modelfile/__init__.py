@@ -5,6 +5,15 @@ from __future__ import annotations
 from modelpack.modelfile.lexer import decode
 from modelpack.modelfile.model import Instruction, Message, Modelfile
 from modelpack.modelfile.parser import parse
-from modelpack.modelfile.writer import render
+from modelpack.modelfile.writer import check, render, writable
 
-__all__ = ["Instruction", "Message", "Modelfile", "decode", "parse", "render"]
+__all__ = [
+    "Instruction",
+    "Message",
+    "Modelfile",
+    "check",
+    "decode",
+    "parse",
+    "render",
+    "writable",
+]

@@ -31,6 +31,10 @@ INSTRUCTIONS = (
 PAIRS = frozenset(("PARAMETER", "MESSAGE", "LABEL"))
 """The instructions with two arguments; all others have one."""
 
+TEXTS = frozenset(("TEMPLATE", "SYSTEM", "LICENSE", "MESSAGE"))
+"""The instructions whose last argument is free text. It may be empty without quotes: Ollama writes
+it so."""
+
 ROLES = ("system", "user", "assistant")
 """Who a `MESSAGE` may come from."""
 

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 from modelpack import limits
 from modelpack.errors import InputError, LimitError, ModelfileError
 from modelpack.modelfile.lexer import Lexer, Token, decode, invisible, visible
-from modelpack.modelfile.model import INSTRUCTIONS, ROLES, Instruction, Modelfile
+from modelpack.modelfile.model import INSTRUCTIONS, ROLES, TEXTS, Instruction, Modelfile
 from modelpack.modelfile.near import nearest
 from modelpack.modelfile.parameters import PARAMETERS, parse_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_TEXTS = frozenset(("TEMPLATE", "SYSTEM", "LICENSE", "MESSAGE"))
-"""Instructions whose value may be empty without quotes: Ollama writes them so."""
 _BYTE_ORDER_MARK = "\ufeff"
 _NUMBER = r"(?:0|[1-9][0-9]*)"
 _PRERELEASE = rf"(?:{_NUMBER}|[0-9]*[A-Za-z-][0-9A-Za-z-]*)"
@@ -118,9 +116,9 @@ def _value(lexer: Lexer, word: Token, what: str = "") -> Token:
     """Return the value of *word*; *what* names it where a key or role stands between."""
     name = word.text.upper()
     token = lexer.value()
-    if token is not None and (token.text or name in _TEXTS or (token.quoted and what)):
+    if token is not None and (token.text or name in TEXTS or (token.quoted and what)):
         return token
-    hint = f'write {what or name} "" for an empty one' if name in _TEXTS else None
+    hint = f'write {what or name} "" for an empty one' if name in TEXTS else None
     raise word.error(f"{what or name} has no value", hint=hint)
 
 

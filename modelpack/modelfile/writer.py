@@ -6,15 +6,13 @@ Ollama's grammar has no escapes, so a few texts cannot be written: those are ref
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from modelpack.errors import InputError, ModelfileError
+from modelpack import limits
+from modelpack.errors import InputError, LimitError, ModelfileError
 from modelpack.modelfile.lexer import Lexer, invisible
-from modelpack.modelfile.model import PAIRS
+from modelpack.modelfile.model import PAIRS, TEXTS, Instruction, Modelfile
 from modelpack.modelfile.parser import parse
-
-if TYPE_CHECKING:
-    from modelpack.modelfile.model import Instruction, Modelfile
 
 _BARE_LABEL = re.compile(r"[A-Za-z0-9._/:@+-]+\Z")
 _HINT = "make instructions as parse does: upper case, one or two arguments"
@@ -38,6 +36,36 @@ def render(modelfile: Modelfile) -> str:
             hint=_HINT,
         )
     return text
+
+
+def check(modelfile: Modelfile) -> None:
+    """Check a *modelfile* that was put together, whose texts may be such as cannot be written.
+
+    Raises:
+        InputError: it breaks a rule that `parse` checks, or a text is not Unicode.
+        LimitError: its texts are larger than a Modelfile may be.
+    """
+    rows = modelfile.instructions
+    render(Modelfile(tuple(_with_text(row, "x") if row.name in TEXTS else row for row in rows)))
+    try:
+        size = sum(len(arg.encode()) for row in rows for arg in row.args)
+    except UnicodeEncodeError:
+        raise InputError("a text holds half a character, which is not Unicode") from None
+    if size > limits.MODELFILE:
+        raise LimitError(f"the texts are larger than {limits.MODELFILE:,} bytes")
+
+
+def writable(instruction: Instruction) -> bool:
+    """Tell whether a Modelfile can say *instruction*."""
+    try:
+        render(Modelfile((Instruction("FROM", ("x",)), instruction)))
+    except InputError:
+        return False
+    return True
+
+
+def _with_text(instruction: Instruction, text: str) -> Instruction:
+    return replace(instruction, args=(*instruction.args[:-1], text))
 
 
 def _line(instruction: Instruction) -> str:

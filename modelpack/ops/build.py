@@ -57,7 +57,13 @@ def build(context: Context, source: bytes, options: BuildOptions, report: Report
         NotFoundError: a file or model it names is not there.
         GgufError: a file it names is not the GGUF it claims to be.
     """
-    modelfile = parse(source)
+    return build_from(context, parse(source), options, report)
+
+
+def build_from(
+    context: Context, modelfile: Modelfile, options: BuildOptions, report: Report = silent
+) -> Built:
+    """Build *modelfile*, which was parsed or checked, and name the result. Raises as `build`."""
     references = _references(context, options)
     with context.store.adding():
         base, inputs = _read_inputs(context, modelfile, options, report)

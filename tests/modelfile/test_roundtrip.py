@@ -2,8 +2,9 @@ import random
 
 import pytest
 
+from modelpack import limits
 from modelpack.errors import InputError
-from modelpack.modelfile import Instruction, Modelfile, parse, render
+from modelpack.modelfile import Instruction, Modelfile, check, parse, render, writable
 from modelpack.modelfile.model import INSTRUCTIONS, ROLES
 
 _PIECES = (
@@ -146,3 +147,25 @@ def test_render_writes_labels_one_by_one_and_bare_where_that_is_enough():
     modelfile = parse('FROM a\nLABEL org.example/x=1 "two words"="say \\"hi\\"" e=')
     expected = 'LABEL org.example/x=1\nLABEL "two words"="say \\"hi\\""\nLABEL e=""\n'
     assert render(modelfile) == f"FROM a\n{expected}"
+
+
+@pytest.mark.parametrize(
+    ("instruction", "said"),
+    [
+        (Instruction("MESSAGE", ("ghost", "boo")), "role must be one of"),
+        (Instruction("REQUIRES", ("soon",)), "semver"),
+        (Instruction("SYSTEM", ("half \ud83d",)), "not Unicode"),
+        (Instruction("SYSTEM", ("a", "b")), "with 2 arguments"),
+        (Instruction("SYSTEM", ("x" * (limits.MODELFILE + 1),)), "larger"),
+    ],
+)
+def test_what_was_put_together_must_keep_the_rules(instruction, said):
+    with pytest.raises(InputError, match=said):
+        check(Modelfile((_BASE, instruction)))
+
+
+def test_what_was_put_together_may_hold_texts_that_cannot_be_written():
+    text = Instruction("SYSTEM", ('a\n"""\n\x0c',))
+    check(Modelfile((_BASE, text)))
+    assert not writable(text)
+    assert writable(Instruction("SYSTEM", ("a",)))

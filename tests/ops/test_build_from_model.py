@@ -160,3 +160,24 @@ def test_the_modelfile_of_a_model_builds_it_again(context, folder, tmp_path):
     assert [f.read_bytes() for f in second.files(Role.ADAPTER)] == [
         f.read_bytes() for f in first.files(Role.ADAPTER)
     ]
+
+
+UNWRITABLE = 'def f():\n    """One line."""\n    return "\x0c\U0001f469\u200d\U0001f680"\n'
+
+
+def test_texts_that_a_modelfile_cannot_hold_are_built_and_kept_by_its_own(context, folder):
+    from modelpack.modelfile import Instruction, Modelfile, check
+    from modelpack.ops.build import BuildOptions, build_from
+    from modelpack.ops.models import modelfile_of
+
+    make(context, BASE.replace("DOC notes.md\n", ""), folder, "first")
+    said = (("user", "write f"), ("assistant", UNWRITABLE), ("user", ""))
+    rows = (Instruction("FROM", ("first",)), *(Instruction("MESSAGE", turn) for turn in said))
+    check(Modelfile(rows))
+    build_from(context, Modelfile(rows), BuildOptions(context=folder, tags=["second"]))
+    assert [(m.role, m.content) for m in opened(context, "second").messages()] == list(said)
+    text = modelfile_of(opened(context, "second"))
+    assert "\nFROM second" in text
+    assert "MESSAGE" not in text
+    make(context, text, folder, "third")
+    assert opened(context, "third").manifest.raw == opened(context, "second").manifest.raw

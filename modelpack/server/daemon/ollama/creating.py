@@ -11,10 +11,10 @@ from modelpack.builder.plan import Cut
 from modelpack.errors import DigestError, InputError, NotFoundError
 from modelpack.formats.artifact import safe_path
 from modelpack.gguf.values import MAGIC
-from modelpack.modelfile import Instruction, Modelfile, render
+from modelpack.modelfile import Instruction, Modelfile, check
 from modelpack.modelfile.parameters import PARAMETERS
 from modelpack.oci.digest import Digest
-from modelpack.ops.build import BuildOptions, build
+from modelpack.ops.build import BuildOptions, build_from
 from modelpack.ops.context import Context
 from modelpack.ops.models import parameter_text
 from modelpack.progress import Report
@@ -49,7 +49,8 @@ def create(context: Context, name: str, fields: Fields) -> Callable[[Report], No
     context.parse(name)
     rows = [*_weights(context, fields), *_texts(fields), *_parameters(fields), *_opening(fields)]
     rows += [Instruction("DOC", (inside,)) for inside, _ in _blobs(context, fields, "docs")]
-    source = render(Modelfile(tuple(rows))).encode()
+    modelfile = Modelfile(tuple(rows))
+    check(modelfile)
     docs = dict(_blobs(context, fields, "docs"))
     weights = {
         f"{field}/{inside}": path
@@ -67,7 +68,7 @@ def create(context: Context, name: str, fields: Fields) -> Callable[[Report], No
                 else:
                     shutil.copyfile(path, folder / inside)
             options = BuildOptions(context=folder, tags=[name], cut=Cut(size=None), link=True)
-            build(context, source, options, report)
+            build_from(context, modelfile, options, report)
 
     return work
 
