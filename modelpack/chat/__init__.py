@@ -4,8 +4,17 @@ What comes out goes through a callable and what comes in comes from one, so noth
 """
 
 from modelpack.chat.answer import ChatModel, Manner, answer
+from modelpack.chat.models import Partner
 from modelpack.chat.repl import interactive
 from modelpack.chat.session import Session
 from modelpack.chat.statistics import format_statistics
 
-__all__ = ["ChatModel", "Manner", "Session", "answer", "format_statistics", "interactive"]
+__all__ = [
+    "ChatModel",
+    "Manner",
+    "Partner",
+    "Session",
+    "answer",
+    "format_statistics",
+    "interactive",
+]

@@ -1,22 +1,26 @@
 """Lines that begin with a slash: settings and information, in Ollama's words.
 
-Each command takes its words, changes the session and returns what to say; reading and writing
-lines is left to `modelpack.chat.repl`.
+Each command takes its words and changes the session, or the model in use; reading lines is left
+to `modelpack.chat.repl`.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from modelpack.errors import ModelPackError
+from modelpack.chat.saving import modelfile_of
+from modelpack.errors import ModelPackError, NotFoundError
 from modelpack.modelfile.parameters import parse_parameter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from modelpack.chat.models import ModelDescription, Models
     from modelpack.chat.session import Session
+    from modelpack.modelfile import Message
 
+    Write = Callable[[str], None]
     Setter = Callable[[Session, Sequence[str]], str]
 
 EXIT = frozenset(("/bye", "/exit"))
@@ -35,6 +39,9 @@ FIELDS = {
 _COMMANDS = {
     "/set": "Set session variables",
     "/show": "Show model information",
+    "/load <model>": "Load a session or model",
+    "/save <model>": "Save your current session",
+    "/list [prefix]": "List models",
     "/clear": "Clear session context",
     "/bye": "Exit",
     "/?, /help": "Help for a command",
@@ -67,13 +74,8 @@ _SHORTCUTS = {
     "Ctrl + d": "Exit modelpack (/bye)",
 }
 _MULTILINE = 'Use """ to begin a multi-line message.\n'
-
-
-class ModelDescription(Protocol):
-    """What can be told about the model in use."""
-
-    def show(self, field: str) -> str:
-        """Return the text of *field*, one of `FIELDS`; nothing where the model has none."""
+_NAMED = 2
+"""Words of a command with the name of a model."""
 
 
 def is_command(line: str) -> bool:
@@ -82,19 +84,63 @@ def is_command(line: str) -> bool:
     return first.startswith("/") and "/" not in first[1:]
 
 
-def obey(line: str, session: Session, description: ModelDescription) -> str:
-    """Carry out the command in *line* and return what to say, line ends included."""
+def obey(line: str, session: Session, models: Models, write: Write) -> None:
+    """Carry out the command in *line* and write what there is to say, line ends included.
+
+    Raises:
+        ModelPackError: a model cannot be loaded, saved or listed.
+    """
     words = line.split()
+    if words[0] == "/load":
+        _load(words, session, models, write)
+    else:
+        write(_say(line, words, session, models))
+
+
+def opening_text(opening: Sequence[Message]) -> str:
+    """Return what a model's conversations begin with, as if it had been typed and answered."""
+    texts = {"user": ">>> {}\n", "assistant": "{}\n\n"}
+    return "".join(texts.get(turn.role, "").format(turn.content) for turn in opening)
+
+
+def _say(line: str, words: Sequence[str], session: Session, models: Models) -> str:
     if words[0] == "/set":
         return _set(line, words, session)
     if words[0] == "/show":
-        return _show(words, session, description)
+        return _show(words, session, models.partner.description)
+    if words[0] == "/save":
+        return _save(words, session, models)
+    if words[0] == "/list":
+        return models.list(words[1] if len(words) > 1 else "")
     if words[0] == "/clear":
         session.clear()
         return "Cleared session context\n"
     if words[0] in ("/help", "/?"):
         return _help(words[1].lstrip("/") if len(words) > 1 else "")
     return _unknown(words[0])
+
+
+def _load(words: Sequence[str], session: Session, models: Models, write: Write) -> None:
+    if len(words) != _NAMED:
+        write("Usage: /load <model>\n")
+        return
+    name = words[1]
+    write(f"Loading model '{name}'\n")
+    try:
+        models.load(name, session.options)
+    except NotFoundError:
+        write(f"Couldn't find model '{name}'\n")
+        return
+    session.clear()
+    session.system = None
+    write(opening_text(models.partner.opening))
+
+
+def _save(words: Sequence[str], session: Session, models: Models) -> str:
+    if len(words) != _NAMED:
+        return "Usage: /save <model>\n"
+    models.save(words[1], modelfile_of(session, models.partner))
+    return f"Created new model '{words[1]}'\n"
 
 
 def _unknown(command: str) -> str:

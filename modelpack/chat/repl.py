@@ -5,11 +5,12 @@ Ctrl-C stops an answer and keeps the session; what was said of it counts as said
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.chat.answer import ChatModel, speak
-from modelpack.chat.commands import EXIT, ModelDescription, is_command, obey
+from modelpack.chat.commands import EXIT, is_command, obey, opening_text
 from modelpack.chat.history import LineHistory
 from modelpack.chat.session import Session
 from modelpack.chat.statistics import format_statistics
@@ -19,24 +20,26 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from modelpack.chat.models import Models
+
     Read: TypeAlias = Callable[[str], str]
     Write: TypeAlias = Callable[[str], None]
 
 PROMPT = ">>> "
 CONTINUATION = "... "
 _QUOTES = '"""'
+_SYSTEM = re.compile(r"\s*/set\s+system\s+(?=\"{3})")
 
 
 def interactive(
-    model: ChatModel,
-    description: ModelDescription,
+    models: Models,
     read: Read,
     write: Write,
     *,
     history_path: Path | None = None,
     session: Session | None = None,
 ) -> None:
-    """Talk until the user ends it.
+    """Talk to the model in use until the user ends it.
 
     *read* is given a prompt and returns a line, like `input`: EOFError ends the session,
     KeyboardInterrupt drops the line. Without *history_path* typed lines are not kept. *session* has
@@ -47,6 +50,7 @@ def interactive(
     if history_path is not None:
         history.teach_readline()
     lines = _Lines(read, history, session)
+    write(opening_text(models.partner.opening))
     while True:
         try:
             text = lines.next()
@@ -58,19 +62,20 @@ def interactive(
             return
         if text.strip() in EXIT:
             return
-        if is_command(text):
-            write(obey(text, session, description))
-        elif text.strip():
-            _turn(model, session, text, write)
+        try:
+            if is_command(text):
+                obey(text, session, models, write)
+            elif text.strip():
+                _turn(models.partner.model, session, text, write)
+        except ModelPackError as error:
+            write(f"Error: {error}\n" + (f"{error.hint}\n" if error.hint else ""))
+        except KeyboardInterrupt:
+            write("\n")
 
 
 def _turn(model: ChatModel, session: Session, prompt: str, write: Write) -> None:
-    try:
-        manner = replace(session.manner, options=session.options)
-        said = speak(model, session.ask(prompt), write, manner)
-    except ModelPackError as error:
-        write(f"Error: {error}\n" + (f"{error.hint}\n" if error.hint else ""))
-        return
+    manner = replace(session.manner, options=session.options)
+    said = speak(model, session.ask(prompt), write, manner)
     write("\n\n")
     session.keep(prompt, said.text, said.calls)
     if session.verbose:
@@ -78,7 +83,10 @@ def _turn(model: ChatModel, session: Session, prompt: str, write: Write) -> None
 
 
 class _Lines:
-    """Reads what the user means as one: a line, or all between two triple quotes."""
+    """Reads what the user means as one: a line, or all between two triple quotes.
+
+    The text after `/set system` may have such quotes, too.
+    """
 
     def __init__(self, read: Read, history: LineHistory, session: Session) -> None:
         self._read = read
@@ -88,13 +96,15 @@ class _Lines:
     def next(self) -> str:
         """Return the next text; what `read` raises drops what was read of it."""
         line = self._line(PROMPT)
-        opening = line.lstrip()
+        command = _SYSTEM.match(line)
+        head = command.group() if command else ""
+        opening = line[len(head) :].lstrip()
         if not opening.startswith(_QUOTES):
             return line
         text = opening.removeprefix(_QUOTES)
         while not text.rstrip().endswith(_QUOTES):
             text = f"{text}\n{self._line(CONTINUATION)}"
-        return text.rstrip().removesuffix(_QUOTES)
+        return head + text.rstrip().removesuffix(_QUOTES)
 
     def _line(self, prompt: str) -> str:
         line = self._read(prompt)

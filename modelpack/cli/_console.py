@@ -44,14 +44,18 @@ def json_out(value: object) -> None:
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print left-aligned columns, as docker and Ollama do."""
+    sys.stdout.write(table_text(header, rows))
+
+
+def table_text(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return what `table` prints."""
     lines = [tuple(header), *map(tuple, rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
-    text = "".join(
+    return "".join(
         "".join(cell.ljust(width) + _PADDING for cell, width in zip(line, widths, strict=True))
         + "\n"
         for line in lines
     )
-    sys.stdout.write(text)
 
 
 def format_size(size: int) -> str:

@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING
 
 from modelpack.cli._server import running
 from modelpack.errors import InputError, NotFoundError
+from modelpack.progress import silent
 
 if TYPE_CHECKING:
     from modelpack.chat import ChatModel
     from modelpack.client.http import Client
     from modelpack.engine.purpose import Purpose
+    from modelpack.modelfile import Modelfile
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.ops.context import Context
     from modelpack.ops.models import Description
@@ -33,10 +35,12 @@ class Found:
     """Load it with parameters; it goes with the stack."""
     embed: Callable[[Sequence[str], Parameters, bool, int], list[list[float]]]
     """Return vectors of texts: with parameters, cut texts that are too long, numbers of each."""
+    save: Callable[[str, Modelfile], None]
+    """Build, under a name, a Modelfile whose FROM is the model."""
 
 
-def find(context: Context, name: str, report: Report, keep_alive: str) -> Found:
-    """Return the model *name*, fetching it where it is not there.
+def find(context: Context, name: str, report: Report | None, keep_alive: str) -> Found:
+    """Return the model *name*; one that is not there is fetched if there is a *report*.
 
     Raises:
         NotFoundError: nobody has it.
@@ -49,13 +53,17 @@ def find(context: Context, name: str, report: Report, keep_alive: str) -> Found:
             return _served(client, name, keep_alive)
         except NotFoundError:
             if same or not context.has(name):
+                if report is None:
+                    raise
                 _bring(context, client, name, report, same=same)
                 return _served(client, name, keep_alive)
     if keep_alive:
         raise InputError(
             "--keepalive is for models of a server, and none runs", hint="`modelpack serve`"
         )
-    return _own(context, name, report)
+    if report is None:
+        context.find(name)
+    return _own(context, name, report or silent)
 
 
 def _bring(context: Context, client: Client, name: str, report: Report, *, same: bool) -> None:
@@ -71,6 +79,7 @@ def _bring(context: Context, client: Client, name: str, report: Report, *, same:
 
 def _served(client: Client, name: str, keep_alive: str) -> Found:
     from modelpack.cli import _remote
+    from modelpack.client.creating import derive
     from modelpack.client.model import ServedModel
     from modelpack.client.models import show
 
@@ -90,11 +99,15 @@ def _served(client: Client, name: str, keep_alive: str) -> Found:
     def describe() -> Description:
         return _remote.described(client, name, shown)
 
+    def save(other: str, modelfile: Modelfile) -> None:
+        derive(client, other, modelfile)
+
     writes = "completion" in shown.get("capabilities", ())
-    return Found(name, "text" if writes else "vectors", describe, load, embed)
+    return Found(name, "text" if writes else "vectors", describe, load, embed, save)
 
 
 def _own(context: Context, name: str, report: Report) -> Found:
+    from modelpack.ops.build import derive
     from modelpack.ops.models import describe
     from modelpack.ops.run import load_model, purpose, stored_model
 
@@ -109,4 +122,7 @@ def _own(context: Context, name: str, report: Report) -> Found:
         with load_model(stored, parameters) as loaded:
             return loaded.embed(texts, truncate=truncate, dimensions=dimensions).vectors
 
-    return Found(stored.name, purpose(stored), lambda: describe(context, name), load, embed)
+    def save(other: str, modelfile: Modelfile) -> None:
+        derive(context, modelfile, other)
+
+    return Found(stored.name, purpose(stored), lambda: describe(context, name), load, embed, save)

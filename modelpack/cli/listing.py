@@ -1,5 +1,7 @@
 """`modelpack list`."""
 
+import sys
+from collections.abc import Sequence
 from typing import Annotated
 
 import typer
@@ -20,9 +22,7 @@ def main(
     as_json: PlainJson = False,
 ) -> None:
     """List the models in the store."""
-    context = Context.create()
-    server = elsewhere(context)
-    models = _here(context, prefix) if server is None else remote.list_models(server, prefix)
+    models = _models(Context.create(), prefix)
     if as_json:
         _console.json_out(
             [
@@ -36,6 +36,20 @@ def main(
             ]
         )
         return
+    sys.stdout.write(_table(models))
+
+
+def listed(context: Context, prefix: str) -> str:
+    """Return the table of models whose name starts with *prefix*."""
+    return _table(_models(context, prefix))
+
+
+def _models(context: Context, prefix: str) -> list[remote.Row]:
+    server = elsewhere(context)
+    return _here(context, prefix) if server is None else remote.list_models(server, prefix)
+
+
+def _table(models: Sequence[remote.Row]) -> str:
     rows = [
         (
             model.name,
@@ -45,7 +59,7 @@ def main(
         )
         for model in models
     ]
-    _console.table(("NAME", "ID", "SIZE", "MODIFIED"), rows)
+    return _console.table_text(("NAME", "ID", "SIZE", "MODIFIED"), rows)
 
 
 def _here(context: Context, prefix: str) -> list[remote.Row]:

@@ -2,7 +2,7 @@
 
 import struct
 import sys
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Annotated
 
@@ -14,11 +14,10 @@ from modelpack.cli._manner import asked_with, format_from, parameters_from, thin
 from modelpack.cli._options import CaFile, CertFile, Insecure, KeyFile, networked, piped_text
 from modelpack.cli._progress import progress
 from modelpack.cli._running import Found, find
-from modelpack.cli.show import field
+from modelpack.cli._talking import Talk
 from modelpack.engine.base import Finished
 from modelpack.errors import InputError
 from modelpack.ops.context import Context
-from modelpack.ops.models import Description
 from modelpack.runtime.embedded import require
 from modelpack.template.chat import ChatMessage
 
@@ -98,22 +97,23 @@ def main(
         return
     session = chat.Session(system=system or None, verbose=verbose, manner=manner)
     asked = asked_with(text, image or [])
-    with ExitStack() as held:
-        _answer(context, found, held, session, asked)
-
-
-def _answer(
-    context: Context,
-    found: Found,
-    held: ExitStack,
-    session: chat.Session,
-    asked: ChatMessage | None,
-) -> None:
-    loaded = found.load(held, session.manner.options)
     if asked is None:
-        _talk(context, loaded, found.describe(), session)
-        return
-    finished = _ask(loaded, session.system or "", asked, session.manner)
+        _talk(context, found, session, keep_alive)
+    else:
+        _answer(found, session, asked)
+
+
+def _talk(context: Context, found: Found, session: chat.Session, keep_alive: str) -> None:
+    path = None if context.settings.no_history else context.settings.history
+    session.options.update(session.manner.options)
+    with closing(Talk(context, found, session.options, keep_alive)) as models:
+        chat.interactive(models, input, _write, history_path=path, session=session)
+
+
+def _answer(found: Found, session: chat.Session, asked: ChatMessage) -> None:
+    with ExitStack() as held:
+        loaded = found.load(held, session.manner.options)
+        finished = _ask(loaded, session.system or "", asked, session.manner)
     if session.verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":
@@ -143,24 +143,6 @@ def _digits(number: float) -> str:
     texts = (f"{number:.{digits}g}" for digits in (6, 7, 8))
     exact = (text for text in texts if struct.pack("f", float(text)) == struct.pack("f", number))
     return next(exact, f"{number:.9g}")
-
-
-def _talk(
-    context: Context, loaded: chat.ChatModel, description: Description, session: chat.Session
-) -> None:
-    path = None if context.settings.no_history else context.settings.history
-    shown = _Shown(description)
-    chat.interactive(loaded, shown, input, _write, history_path=path, session=session)
-
-
-class _Shown:
-    """What `/show` tells: the same as `modelpack show`."""
-
-    def __init__(self, description: Description) -> None:
-        self._description = description
-
-    def show(self, name: str) -> str:
-        return field(self._description, name)
 
 
 def _prompt(words: list[str]) -> str | None:

@@ -11,8 +11,8 @@ from modelpack.builder.plan import travelling_path
 from modelpack.builder.sources import existing, locate, read_gguf_files
 from modelpack.client.http import Client
 from modelpack.client.models import create
-from modelpack.modelfile import Modelfile, parse
-from modelpack.progress import Event, Report
+from modelpack.modelfile import Modelfile, check, parse
+from modelpack.progress import Event, Report, silent
 
 
 def create_from(client: Client, name: str, source: bytes, folder: Path, report: Report) -> None:
@@ -45,6 +45,19 @@ def create_from(client: Client, name: str, source: bytes, folder: Path, report: 
         by_name = {travelling_path(path, folder): path for path in docs}
         body["docs"] = _sent(client, by_name, report)
     create(client, name, body | _texts(modelfile), report)
+
+
+def derive(client: Client, name: str, modelfile: Modelfile) -> None:
+    """Have the server build *modelfile*, which names a model that it has and no files, as *name*.
+
+    Raises:
+        InputError: it is not a Modelfile, or *name* is no name.
+        NotFoundError: the server does not have the model.
+        ServerError: the server cannot be reached, or failed.
+    """
+    check(modelfile)
+    (base,) = modelfile.bases
+    create(client, name, {"from": base} | _texts(modelfile), silent)
 
 
 def _texts(modelfile: Modelfile) -> dict[str, object]:

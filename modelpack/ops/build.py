@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +16,7 @@ from modelpack.builder.sources import GgufFiles, existing, locate, one_model, re
 from modelpack.errors import InputError, NotFoundError
 from modelpack.formats.artifact import Facts, ModelArtifact
 from modelpack.formats.modelspec import ModelSpec
-from modelpack.modelfile import Modelfile, parse
+from modelpack.modelfile import Modelfile, check, parse
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
@@ -77,6 +78,18 @@ def build_from(
         for reference in references:
             context.store.name(reference, manifest)
     return Built(references, manifest, modelfile.warnings)
+
+
+def derive(context: Context, modelfile: Modelfile, name: str) -> Built:
+    """Build *modelfile*, which was put together and names no files, as *name*.
+
+    Raises:
+        InputError: it is not a Modelfile, or *name* is no name.
+        NotFoundError: the model that it names is not there.
+    """
+    check(modelfile)
+    with tempfile.TemporaryDirectory() as nowhere:
+        return build_from(context, modelfile, BuildOptions(context=Path(nowhere), tags=[name]))
 
 
 def _references(context: Context, options: BuildOptions) -> tuple[Reference, ...]:

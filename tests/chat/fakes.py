@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from modelpack.chat import Partner
 from modelpack.engine.base import Delta, Event, Finished, Flag, Statistics
+from modelpack.errors import InputError, NotFoundError
+from modelpack.modelfile import Modelfile
 from modelpack.template.chat import ChatMessage
 
 
@@ -81,3 +84,32 @@ class Card:
         return {"license": "MIT", "system": "Be brief.\n", "parameters": "stop    END"}.get(
             field, ""
         )
+
+
+class Shelf:
+    """Some models, of which one is in use; keeps what was saved, but under no upper-case name."""
+
+    def __init__(self, partner: Partner | None = None, *others: Partner) -> None:
+        self.partner = partner or partnered()
+        self._others = {other.name: other for other in others}
+        self.loaded: list[dict[str, object]] = []
+        self.saved: dict[str, Modelfile] = {}
+
+    def load(self, name: str, options: Mapping[str, object]) -> None:
+        if name not in self._others:
+            raise NotFoundError(f"model {name!r} is not in the store")
+        self.loaded.append(dict(options))
+        self.partner = self._others[name]
+
+    def save(self, name: str, modelfile: Modelfile) -> None:
+        if name != name.lower():
+            raise InputError(f"{name!r} is not a name")
+        self.saved[name] = modelfile
+
+    def list(self, prefix: str) -> str:
+        return "".join(f"{name}\n" for name in self._others if name.startswith(prefix))
+
+
+def partnered(model: ScriptedModel | None = None, name: str = "first", **more: object) -> Partner:
+    """A model to talk to."""
+    return Partner(name=name, model=model or ScriptedModel(), description=Card(), **more)

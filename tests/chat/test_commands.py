@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from chat.fakes import Card
+from chat.fakes import Shelf
 
 from modelpack.chat.answer import Manner
 from modelpack.chat.commands import is_command, obey
@@ -14,7 +14,9 @@ def session():
 
 
 def say(line: str, session: Session) -> str:
-    return obey(line, session, Card())
+    said: list[str] = []
+    obey(line, session, Shelf(), said.append)
+    return "".join(said)
 
 
 @pytest.mark.parametrize("line", ["/?", "/set", "  /show info", "/x"])
@@ -36,7 +38,9 @@ def test_an_unknown_command_points_to_help(session):
 @pytest.mark.parametrize("line", ["/?", "/help"])
 def test_help_lists_the_commands(session, line):
     text = say(line, session)
-    assert all(word in text for word in ("/set", "/show", "/clear", "/bye", '"""'))
+    assert all(
+        word in text for word in ("/set", "/show", "/load", "/save", "/clear", "/bye", '"""')
+    )
 
 
 def test_help_on_a_command_lists_its_forms(session):

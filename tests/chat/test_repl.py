@@ -3,7 +3,7 @@ from __future__ import annotations
 import stat
 
 import pytest
-from chat.fakes import Card, ScriptedModel, Terminal
+from chat.fakes import ScriptedModel, Shelf, Terminal, partnered
 
 from modelpack.chat import Session, interactive
 from modelpack.errors import EngineError
@@ -12,7 +12,7 @@ from modelpack.errors import EngineError
 def talk(*lines: str | BaseException, model: ScriptedModel | None = None, **settings: object):
     terminal = Terminal(*lines)
     model = model or ScriptedModel()
-    interactive(model, Card(), terminal.read, terminal.write, **settings)
+    interactive(Shelf(partnered(model)), terminal.read, terminal.write, **settings)
     return terminal, model
 
 
@@ -47,6 +47,11 @@ def test_triple_quotes_hold_several_lines():
 def test_triple_quotes_may_close_on_their_line():
     _, model = talk('"""one line"""')
     assert model.asked == [["user: one line"]]
+
+
+def test_a_system_prompt_may_have_several_lines():
+    _, model = talk('/set system """Be', 'kind."""', "Hi")
+    assert model.asked == [["system: Be\nkind.", "user: Hi"]]
 
 
 def test_triple_quotes_alone_on_a_line_begin_a_message():
