@@ -5,6 +5,7 @@ What comes out goes through a callable and what comes in comes from one, so noth
 
 from modelpack.chat.answer import ChatModel, Manner, answer
 from modelpack.chat.models import Partner
+from modelpack.chat.pictures import question
 from modelpack.chat.repl import interactive
 from modelpack.chat.session import Session
 from modelpack.chat.statistics import format_statistics
@@ -17,4 +18,5 @@ __all__ = [
     "answer",
     "format_statistics",
     "interactive",
+    "question",
 ]

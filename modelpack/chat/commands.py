@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from modelpack.chat.pictures import ENDINGS
 from modelpack.chat.saving import modelfile_of
 from modelpack.errors import ModelPackError, NotFoundError
 from modelpack.modelfile.parameters import parse_parameter
@@ -74,14 +75,15 @@ _SHORTCUTS = {
     "Ctrl + d": "Exit modelpack (/bye)",
 }
 _MULTILINE = 'Use """ to begin a multi-line message.\n'
+_PICTURES = "Use /path/to/file to include .jpg or .png images.\n"
 _NAMED = 2
 """Words of a command with the name of a model."""
 
 
 def is_command(line: str) -> bool:
-    """Tell whether *line* is a command; a path such as `/tmp/cat.png` is not."""
+    """Tell whether *line* is a command; a path such as `/tmp/cat` or `/cat.png` is not."""
     first = line.split(maxsplit=1)[0] if line.strip() else ""
-    return first.startswith("/") and "/" not in first[1:]
+    return first.startswith("/") and "/" not in first[1:] and not first.lower().endswith(ENDINGS)
 
 
 def obey(line: str, session: Session, models: Models, write: Write) -> None:
@@ -116,7 +118,8 @@ def _say(line: str, words: Sequence[str], session: Session, models: Models) -> s
         session.clear()
         return "Cleared session context\n"
     if words[0] in ("/help", "/?"):
-        return _help(words[1].lstrip("/") if len(words) > 1 else "")
+        sees = models.partner.sees
+        return _help(words[1].lstrip("/") if len(words) > 1 else "", sees=sees)
     return _unknown(words[0])
 
 
@@ -147,12 +150,12 @@ def _unknown(command: str) -> str:
     return f"Unknown command '{command}'. Type /? for help\n"
 
 
-def _help(topic: str) -> str:
+def _help(topic: str, *, sees: bool) -> str:
     if topic in ("set", "show"):
         return _set_help() if topic == "set" else _show_help()
-    if topic == "shortcuts":
+    if topic in ("shortcut", "shortcuts"):
         return _table("Available keyboard shortcuts:", _SHORTCUTS)
-    return _table("Available Commands:", _COMMANDS) + _MULTILINE
+    return _table("Available Commands:", _COMMANDS) + _MULTILINE + (_PICTURES if sees else "")
 
 
 def _set_help() -> str:

@@ -26,6 +26,8 @@ class Partner:
     name: str
     model: ChatModel
     description: ModelDescription
+    sees: bool = False
+    """Whether it looks at pictures."""
     opening: Sequence[Message] = ()
     """What its conversations begin with; it knows that by itself."""
 

@@ -9,9 +9,10 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelpack.chat.answer import ChatModel, speak
+from modelpack.chat.answer import speak
 from modelpack.chat.commands import EXIT, is_command, obey, opening_text
 from modelpack.chat.history import LineHistory
+from modelpack.chat.pictures import question
 from modelpack.chat.session import Session
 from modelpack.chat.statistics import format_statistics
 from modelpack.errors import ModelPackError
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from modelpack.chat.models import Models
+    from modelpack.chat.models import Models, Partner
 
     Read: TypeAlias = Callable[[str], str]
     Write: TypeAlias = Callable[[str], None]
@@ -66,18 +67,19 @@ def interactive(
             if is_command(text):
                 obey(text, session, models, write)
             elif text.strip():
-                _turn(models.partner.model, session, text, write)
+                _turn(models.partner, session, text, write)
         except ModelPackError as error:
             write(f"Error: {error}\n" + (f"{error.hint}\n" if error.hint else ""))
         except KeyboardInterrupt:
             write("\n")
 
 
-def _turn(model: ChatModel, session: Session, prompt: str, write: Write) -> None:
+def _turn(partner: Partner, session: Session, text: str, write: Write) -> None:
+    asked = question(text, lambda line: write(f"{line}\n"), sees=partner.sees)
     manner = replace(session.manner, options=session.options)
-    said = speak(model, session.ask(prompt), write, manner)
+    said = speak(partner.model, session.ask(asked), write, manner)
     write("\n\n")
-    session.keep(prompt, said.text, said.calls)
+    session.keep(asked, said.text, said.calls)
     if session.verbose:
         write("".join(f"{line}\n" for line in format_statistics(said.finished)))
 

@@ -27,16 +27,16 @@ class Session:
     manner: Manner = field(default_factory=Manner)
     """How answers are to be, but for `options`."""
 
-    def ask(self, prompt: str) -> list[ChatMessage]:
-        """Return the conversation with *prompt* as the user's next turn, without keeping it."""
-        asked = [*self.messages, ChatMessage(role="user", content=prompt)]
+    def ask(self, question: ChatMessage) -> list[ChatMessage]:
+        """Return the conversation with *question* as its next turn, without keeping it."""
+        asked = [*self.messages, question]
         if self.system is None:
             return asked
         return [ChatMessage(role="system", content=self.system), *asked]
 
-    def keep(self, prompt: str, reply: str, calls: tuple[ToolCall, ...] = ()) -> None:
+    def keep(self, question: ChatMessage, reply: str, calls: tuple[ToolCall, ...] = ()) -> None:
         """Keep a turn: what was asked, and as much of the reply as was given."""
-        self.messages.append(ChatMessage(role="user", content=prompt))
+        self.messages.append(question)
         self.messages.append(ChatMessage(role="assistant", content=reply, tool_calls=calls))
 
     def clear(self) -> None:

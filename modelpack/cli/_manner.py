@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from modelpack import limits
+from modelpack.chat import question
+from modelpack.cli import _console
 from modelpack.errors import InputError
 from modelpack.modelfile.parameters import ParameterValue, parse_parameters
 from modelpack.template.chat import ChatMessage
@@ -21,8 +23,8 @@ _THINK: dict[str, bool | str] = {
 }
 
 
-def asked_with(text: str | None, images: Sequence[Path]) -> ChatMessage | None:
-    """Return the user's turn: *text* with the pictures in *images*; None without a text.
+def asked_with(text: str | None, images: Sequence[Path], *, sees: bool) -> ChatMessage | None:
+    """Return the user's turn: *text* with *images* and those it names; None without a text.
 
     Raises:
         InputError: a picture cannot be read, or there is no text about it.
@@ -31,7 +33,7 @@ def asked_with(text: str | None, images: Sequence[Path]) -> ChatMessage | None:
         if images:
             raise InputError("--image needs a prompt that asks about it")
         return None
-    return ChatMessage(role="user", content=text, images=_images(images))
+    return question(text, _console.note, sees=sees, images=images)
 
 
 def parameters_from(said: list[str]) -> dict[str, ParameterValue]:
@@ -103,14 +105,3 @@ def think_from(said: str) -> bool | str | None:
     if said not in _THINK:
         raise InputError(f"--think {said[:80]!r} is not one of {', '.join(_THINK)}")
     return _THINK[said]
-
-
-def _images(paths: Sequence[Path]) -> tuple[bytes, ...]:
-    images: list[bytes] = []
-    for path in paths:
-        try:
-            with path.open("rb") as file:
-                images.append(file.read(limits.IMAGE + 1))
-        except OSError as error:
-            raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    return tuple(images)

@@ -24,12 +24,14 @@ if TYPE_CHECKING:
     Parameters = Mapping[str, ParameterValue]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Found:
     """A model that can be run."""
 
     name: str
     purpose: Purpose
+    sees: bool
+    """Whether it looks at pictures."""
     describe: Callable[[], Description]
     load: Callable[[ExitStack, Parameters], ChatModel]
     """Load it with parameters; it goes with the stack."""
@@ -102,13 +104,21 @@ def _served(client: Client, name: str, keep_alive: str) -> Found:
     def save(other: str, modelfile: Modelfile) -> None:
         derive(client, other, modelfile)
 
-    writes = "completion" in shown.get("capabilities", ())
-    return Found(name, "text" if writes else "vectors", describe, load, embed, save)
+    capabilities = shown.get("capabilities", ())
+    return Found(
+        name=name,
+        purpose="text" if "completion" in capabilities else "vectors",
+        sees="vision" in capabilities,
+        describe=describe,
+        load=load,
+        embed=embed,
+        save=save,
+    )
 
 
 def _own(context: Context, name: str, report: Report) -> Found:
     from modelpack.ops.build import derive
-    from modelpack.ops.models import describe
+    from modelpack.ops.models import capabilities_of, describe
     from modelpack.ops.run import load_model, purpose, stored_model
 
     stored = stored_model(context, name, report)
@@ -125,4 +135,12 @@ def _own(context: Context, name: str, report: Report) -> Found:
     def save(other: str, modelfile: Modelfile) -> None:
         derive(context, modelfile, other)
 
-    return Found(stored.name, purpose(stored), lambda: describe(context, name), load, embed, save)
+    return Found(
+        name=stored.name,
+        purpose=purpose(stored),
+        sees="vision" in capabilities_of(stored),
+        describe=lambda: describe(context, name),
+        load=load,
+        embed=embed,
+        save=save,
+    )

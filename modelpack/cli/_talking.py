@@ -63,6 +63,7 @@ class Talk:
             name=found.name,
             model=found.load(self._held, options),
             description=_Shown(description),
+            sees=found.sees,
             opening=tuple(Message(*turn) for turn in description.messages),
         )
         self._found, self._description = found, description

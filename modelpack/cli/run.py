@@ -96,7 +96,7 @@ def main(
         _print_vector(found, manner, text, truncate=truncate, dimensions=dimensions)
         return
     session = chat.Session(system=system or None, verbose=verbose, manner=manner)
-    asked = asked_with(text, image or [])
+    asked = asked_with(text, image or [], sees=found.sees)
     if asked is None:
         _talk(context, found, session, keep_alive)
     else:

@@ -18,6 +18,7 @@ class ScriptedModel:
         self._answers = list(answers)
         self.asked: list[list[str]] = []
         self.options: list[dict[str, object]] = []
+        self.images: list[list[bytes]] = []
         self.wishes: list[dict[str, object]] = []
         self.open_answers = 0
 
@@ -32,6 +33,7 @@ class ScriptedModel:
         self.wishes.append(wishes)
         self.asked.append([f"{message.role}: {message.content}" for message in messages])
         self.options.append(dict(options or {}))
+        self.images.append([image for message in messages for image in message.images])
         words = self._answers.pop(0) if self._answers else ["yes"]
         self.open_answers += 1
         try:

@@ -6,6 +6,7 @@ from chat.fakes import Shelf
 from modelpack.chat.answer import Manner
 from modelpack.chat.commands import is_command, obey
 from modelpack.chat.session import Session
+from modelpack.template.chat import ChatMessage
 
 
 @pytest.fixture
@@ -24,7 +25,7 @@ def test_a_slash_and_a_word_is_a_command(line):
     assert is_command(line)
 
 
-@pytest.mark.parametrize("line", ["", "hello /set", "/usr/bin", "//"])
+@pytest.mark.parametrize("line", ["", "hello /set", "/usr/bin", "//", "/cat.PNG a"])
 def test_anything_else_is_not(line):
     assert not is_command(line)
 
@@ -94,7 +95,7 @@ def test_what_the_user_set_is_shown(session):
 
 
 def test_clearing_keeps_the_settings(session):
-    session.keep("one", "two")
+    session.keep(ChatMessage(role="user", content="one"), "two")
     session.set_option("seed", 3)
     assert say("/clear", session) == "Cleared session context\n"
     assert (session.messages, session.options) == ([], {"seed": 3})

@@ -13,6 +13,7 @@ from engine.seeing import TOKENS, png, write_projector
 from fakes.models import context_at
 from fakes.registry import FakeRegistry
 from fakes.terminal import Terminal
+from support.serving import context_of, serving
 
 from modelpack.ops.models import copy_name
 from modelpack.ops.push import push
@@ -140,18 +141,61 @@ def test_ctrl_c_ends_a_single_answer_with_130(endless):
     assert (said + rest).startswith(endless.encode())
 
 
-def test_a_model_with_a_projector_looks_at_an_image(cli, tmp_path):
+@pytest.fixture
+def seer(cli, tmp_path):
+    """The projector of a model called `seer`, with an image beside it."""
     projector = write_projector(tmp_path / "projector.gguf", width=128)
     (tmp_path / "image.png").write_bytes(png(40, 30))
     text = f"FROM {require(TINY)}\nFROM {projector}\nPARAMETER temperature 0\n"
     text += "PARAMETER num_predict 8\n"
     assert cli("build", "-f", "-", "-t", "seer", tmp_path, stdin=text.encode()).code == 0
+    return projector
+
+
+def test_a_model_with_a_projector_looks_at_an_image(cli, tmp_path, seer):
     for images, tokens in ((("--image", tmp_path / "image.png"), 18 + TOKENS), ((), 18)):
         done = cli("run", "--verbose", "seer", *images, QUESTION)
         assert done.code == 0
         assert re.search(rf"^prompt eval count: +{tokens} token", done.err, re.MULTILINE)
-    assert "no format" in cli("run", "seer", "--image", projector, QUESTION).error(2)
+    assert "no format" in cli("run", "seer", "--image", seer, QUESTION).error(2)
     assert "cannot read" in cli("run", "seer", "--image", tmp_path / "no.png", QUESTION).error(2)
+
+
+def test_a_prompt_may_name_an_image(cli, tmp_path, seer):
+    beside = cli("run", "seer", "--image", tmp_path / "image.png", QUESTION)
+    named = cli("run", "seer", QUESTION, tmp_path / "image.png")
+    assert (named.code, named.out) == (0, beside.out)
+    assert named.err == f"Added image '{tmp_path}/image.png'\n"
+
+
+def test_an_image_that_is_named_is_sent_to_a_server(cli, tmp_path, seer, store, monkeypatch):
+    own = cli("run", "seer", QUESTION, tmp_path / "image.png")
+    with serving(context_of(store)) as served:
+        monkeypatch.setenv("MODELPACK_HOST", served.url)
+        done = cli("run", "seer", QUESTION, tmp_path / "image.png")
+        assert (done.out, done.err) == (own.out, own.err)
+        (tmp_path / "a.webp").write_bytes(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
+        assert "WebP" in cli("run", "seer", tmp_path / "a.webp").err
+
+
+def test_a_session_may_name_an_image(tmp_path, seer):
+    (tmp_path / "a b.webp").write_bytes(b"RIFF\x00\x00\x00\x00WEBPVP8 ")
+    with Terminal("run", "--verbose", "seer") as terminal:
+        terminal.wait_for(">>> ")
+        terminal.type(f"{tmp_path}/image.png {QUESTION}\n")
+        shown = terminal.wait_for(">>> ")
+        assert f"Added image '{tmp_path}/image.png'" in shown
+        assert re.search(rf"prompt eval count: +{18 + TOKENS} token", shown)
+        terminal.type(f"{tmp_path}/a\\ b.webp {QUESTION}\n")
+        assert "Error: images in the format WebP cannot be read" in terminal.wait_for(">>> ")
+        terminal.type("/bye\n")
+        assert terminal.end() == 0
+
+
+def test_an_image_that_the_prompt_names_is_text_to_a_model_that_sees_none(cli, talker, tmp_path):
+    (tmp_path / "image.png").write_bytes(png(40, 30))
+    done = cli("run", "talker", QUESTION, tmp_path / "image.png")
+    assert (done.code, done.err) == (0, "")
 
 
 def test_a_model_without_a_projector_looks_at_no_image(cli, talker, tmp_path):
