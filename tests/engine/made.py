@@ -1,12 +1,15 @@
 """Tiny models of several kinds with random weights: they talk nonsense, and the same each time.
 
+One says what it is told to.
+
 They have the tiny model's vocabulary, or a large one that is made up.
 """
 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +26,7 @@ _BLOCKS = 2
 _F32 = 0
 
 Shape = tuple[int, ...]
+Data = Callable[[Any, str, Shape], bytes]
 
 
 def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -> Path:
@@ -34,6 +38,32 @@ def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -
     numbers |= {"attention.head_count_kv": 4, "rope.dimension_count": _WIDTH // 4}
     tensors = list(_attention())
     return _write(path, "llama", numbers, tensors, words=words, controls=controls)
+
+
+def write_chain(path: Path, *chain: str, controls: tuple[str, ...] = ()) -> Path:
+    """Write a model that says, after a token of *chain*, the next one.
+
+    It looks at the last token only, and ends after the chain. *controls* are as for `write_llama`.
+    """
+    numpy = importlib.import_module("numpy")
+    header = read_header(require(TINY))
+    names = list(header.value("tokenizer.ggml.tokens").value)
+    names[len(names) - len(controls) :] = controls
+    steps = [names.index(token) for token in chain]
+    steps.append(header.integer("tokenizer.ggml.eos_token_id"))
+
+    def data(_draw: Any, name: str, shape: Shape) -> bytes:
+        rows = numpy.full(shape[::-1], 1.0 if "norm" in name else 0.0, "<f4")
+        for at, (token, following) in enumerate(itertools.pairwise(steps)):
+            if name == "token_embd.weight":
+                rows[token, at] = 1.0
+            elif name == "output.weight":
+                rows[following, at] = 10.0
+        return bytes(rows.tobytes())
+
+    numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
+    tensors = [("output.weight", (_WIDTH, len(names))), *_attention()]
+    return _write(path, "llama", numbers, tensors, controls=controls, data=data)
 
 
 def write_qwen2vl(path: Path) -> Path:
@@ -100,6 +130,7 @@ def _write(
     words: int = 0,
     controls: tuple[str, ...] = (),
     more: dict[str, Value] | None = None,
+    data: Data | None = None,
 ) -> Path:
     header = read_header(require(TINY))
     metadata = {
@@ -124,7 +155,7 @@ def _write(
         write_gguf(
             file,
             metadata,
-            [(name, shape, _F32, _data(draw, name, shape)) for name, shape in shapes],
+            [(name, shape, _F32, (data or _data)(draw, name, shape)) for name, shape in shapes],
         )
     return path
 
