@@ -8,7 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from engine.real import ANSWER, QUESTION, RAMBLE, TINY, require, with_context, without_end
+from engine.made import write_chain
+from engine.real import ANSWER, QUESTION, TINY, require
 from engine.seeing import TOKENS, png, write_projector
 from fakes.models import context_at
 from fakes.registry import FakeRegistry
@@ -20,6 +21,8 @@ from modelpack.ops.push import push
 
 pytestmark = pytest.mark.model
 
+GO_ON = "Go on?"
+
 
 @pytest.fixture
 def talker(cli, tmp_path):
@@ -30,13 +33,12 @@ def talker(cli, tmp_path):
 
 @pytest.fixture
 def endless(cli, tmp_path):
-    """What the model `endless` begins with after `RAMBLE`; it does not stop for a long while."""
-    model = without_end(with_context(require(TINY), tmp_path / "long.gguf", 20_000))
-    text = f"FROM {model}\nTEMPLATE {{{{ .Prompt }}}}\nPARAMETER seed 1\n"
-    text += "PARAMETER num_predict 1000000\nPARAMETER num_ctx 20000\n"
+    """What the model `endless` begins with after `GO_ON`; it never stops."""
+    model = write_chain(tmp_path / "endless.gguf", "?", *"abcdefgh", loops=True)
+    text = f"FROM {model}\nTEMPLATE {{{{ .Prompt }}}}\n"
     assert cli("build", "-f", "-", "-t", "endless", tmp_path, stdin=text.encode()).code == 0
-    done = cli("run", "endless", "-p", "num_predict=12", RAMBLE)
-    assert len(done.out) > 12
+    done = cli("run", "endless", "-p", "num_predict=12", GO_ON)
+    assert done.out == "abcdefgh?abc\n"
     return done.out.rstrip("\n")
 
 
@@ -113,7 +115,7 @@ def test_a_session_talks_until_bye(talker):
 def test_ctrl_c_ends_an_answer_and_keeps_the_session(endless):
     with Terminal("run", "endless") as terminal:
         terminal.wait_for(">>> ")
-        terminal.type(f"{RAMBLE}\n")
+        terminal.type(f"{GO_ON}\n")
         terminal.wait_for(endless[:8])
         terminal.type("\x03")
         terminal.wait_for(">>> ")
@@ -125,7 +127,7 @@ def test_ctrl_c_ends_an_answer_and_keeps_the_session(endless):
 
 def test_ctrl_c_ends_a_single_answer_with_130(endless):
     with subprocess.Popen(
-        [sys.executable, "-m", "modelpack", "run", "endless", RAMBLE],
+        [sys.executable, "-m", "modelpack", "run", "endless", GO_ON],
         bufsize=0,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

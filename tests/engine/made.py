@@ -40,17 +40,20 @@ def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -
     return _write(path, "llama", numbers, tensors, words=words, controls=controls)
 
 
-def write_chain(path: Path, *chain: str, controls: tuple[str, ...] = ()) -> Path:
+def write_chain(
+    path: Path, *chain: str, loops: bool = False, controls: tuple[str, ...] = ()
+) -> Path:
     """Write a model that says, after a token of *chain*, the next one.
 
-    It looks at the last token only, and ends after the chain. *controls* are as for `write_llama`.
+    It looks at the last token only, and ends after the chain, or *loops* for ever. *controls* are
+    as for `write_llama`.
     """
     numpy = importlib.import_module("numpy")
     header = read_header(require(TINY))
     names = list(header.value("tokenizer.ggml.tokens").value)
     names[len(names) - len(controls) :] = controls
     steps = [names.index(token) for token in chain]
-    steps.append(header.integer("tokenizer.ggml.eos_token_id"))
+    steps.append(steps[0] if loops else header.integer("tokenizer.ggml.eos_token_id"))
 
     def data(_draw: Any, name: str, shape: Shape) -> bytes:
         rows = numpy.full(shape[::-1], 1.0 if "norm" in name else 0.0, "<f4")

@@ -86,18 +86,6 @@ def with_context(model: Path, copy: Path, n_ctx: int) -> Path:
     return copy
 
 
-def without_end(model: Path) -> Path:
-    """Change *model*, a copy of the tiny one, so that no token of its answers ends them."""
-    data = bytearray(model.read_bytes())
-    header = read_header(model)
-    field = header.fields["tokenizer.ggml.eos_token_id"]
-    struct.pack_into("<I", data, field.start, 3)  # a byte that no text has
-    for name in (b"<|im_end|>", b"<|endoftext|>"):
-        data = data.replace(name, name.replace(b"en", b"xn"))
-    model.write_bytes(data)
-    return model
-
-
 def write_adapter(path: Path) -> Path:
     """Write a LoRA adapter for the tiny model, of rank 2 and with weights that disturb."""
     draw = random.Random(1)
