@@ -13,8 +13,8 @@ MATRICES = 7
 """Multiplications with weights in a layer of most models: query, key, value, output, three more."""
 _SHARE = 64 * 1024
 """Bytes of weights that are worth a thread; some 5 microseconds."""
-_ROWS = 32
-"""Rows that a share is counted for once: fewer read the weights just as often."""
+_ROWS = 96
+"""Rows from which on more of them are worth more threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,5 +36,5 @@ class Crew:
 
     def threads(self, rows: int) -> int:
         """Return how many threads compute a step of *rows* rows, at least 1."""
-        work = self.matrix * max(1, rows // _ROWS)
-        return max(1, min(self.most, work // _SHARE))
+        work = self.matrix * max(1.0, rows / _ROWS)
+        return max(1, min(self.most, int(work / _SHARE)))

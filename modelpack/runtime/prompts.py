@@ -76,6 +76,7 @@ class Prompts:
             self._check_images(ask)
         if ask.raw is not None:
             return self._text(ask, ask.raw, parameters)
+        ask = replace(ask, think=self._thinks(ask))
         if ask.suffix is not None:
             return self._infill(ask, ask.suffix, parameters)
         return self._chat(ask, parameters)
@@ -86,6 +87,7 @@ class Prompts:
         if ask.raw is not None:
             tokens = vocabulary.tokenize(ask.raw, special=ask.special)
             return begin(tokens, vocabulary) if ask.special else tokens
+        ask = replace(ask, think=self._thinks(ask))
         dialect = self._dialect_for(ask)
         self._check(dialect, ask.tools, ask.think)
         if any(message.images for message in ask.messages):
@@ -247,6 +249,12 @@ class Prompts:
         wrong = next((token for token in tokens if not 0 <= token < size), None)
         if wrong is not None:
             raise InputError(f"there is no token {wrong}; the vocabulary has {size:,}")
+
+    def _thinks(self, ask: Ask | AskTokens) -> Think:
+        """Return whether the model shall think: where nobody says, if it can."""
+        if ask.think is None and self._dialect_for(ask).thinks:
+            return True
+        return ask.think
 
     def _check(self, dialect: Dialect, tools: Sequence[Mapping[str, object]], think: Think) -> None:
         if tools and not dialect.has_tools:

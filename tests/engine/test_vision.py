@@ -30,7 +30,13 @@ def engine(request, tmp_path_factory):
     else:
         weights, width, kind = write_qwen2vl(folder / "model.gguf"), 64, "qwen2vl_merger"
     projector = write_projector(folder / "projector.gguf", width=width, kind=kind)
-    options = LoadOptions(weights=(weights,), projectors=(projector,), n_ctx=256, n_threads=1)
+    options = LoadOptions(
+        weights=(weights,),
+        projectors=(projector,),
+        n_ctx=256,
+        n_threads=1,
+        flash_attention="off",
+    )
     with llamacpp.load(options) as engine:
         yield engine
 

@@ -45,9 +45,10 @@ def test_the_model_is_shown_as_one_that_thinks(thinker):
     assert "thinking" in thinker.post("/api/show", model="thinker")["capabilities"]
 
 
-@pytest.mark.parametrize("think", [True, False])
-def test_ollama_chat(thinker, think):
-    body = {"model": "thinker", "messages": ASKED, "think": think, "options": GREEDY}
+@pytest.mark.parametrize("said", [{"think": True}, {"think": False}, {}])
+def test_ollama_chat(thinker, said):
+    think = said.get("think", True)
+    body = {"model": "thinker", "messages": ASKED, **said, "options": GREEDY}
     whole = thinker.post("/api/chat", **body)
     assert (whole["message"].get("thinking", ""), whole["message"]["content"]) == (
         "hm" if think else "",
