@@ -1,11 +1,11 @@
 """Which way of computing attention is for a model. Pure.
 
 Flash attention is made for GPUs. On processors the plain way gives a row the same numbers whatever
-is computed beside it, as long as the weights are quantized, and is the faster one for reading behind
-a long context: 16 tokens behind 1,000 take 148 ms instead of 245 with a model of 0.5 billion
-parameters. It looks at all the room that a conversation has got so far, 256 tokens at a time, where
-flash attention looks at what is there: eight answers at once behind 16 tokens cost 2.1 ms instead of
-0.7 with a model of 0.9 million parameters. Kernels for weights that are not quantized depend on how
+is computed beside it, as long as the weights are quantized, and reads faster behind a long context:
+16 tokens behind 1,000 take 148 ms instead of 245 with a model of 0.5 billion parameters. It looks
+at all the room that a conversation has got so far, 256 tokens at a time, where flash attention
+looks at what is there: eight answers at once behind 16 tokens cost 2.1 ms instead of 0.7 with a
+model of 0.9 million parameters. What kernels for weights that are not quantized give depends on how
 many rows there are, either way, so there the shorter time decides.
 
 Plain attention holds the scores of all heads at once, so it is for contexts that are not too long,

@@ -110,7 +110,6 @@ class LlamaDecoder:
         constraints: Constraints,
         *,
         model: Handle,
-        rows: int,
         crew: Crew,
         vision: Vision | None = None,
     ) -> None:
@@ -125,10 +124,10 @@ class LlamaDecoder:
         self._logits = Rows(library, context, int(library.llama_vocab_n_tokens(vocabulary)))
         self._n_ctx = int(library.llama_n_ctx_seq(context))
         self._decode = library.llama_decode
-        self._batch = Batch(library, rows)
+        self._rows = int(library.llama_n_batch(context))
+        self._batch = Batch(library, self._rows)
         self._stop = StopSign(library, context)
         self._vision = vision
-        self._rows = rows
         self._gaps: dict[int, list[tuple[int, int]]] = {}
         """Where each slot has a picture, and how many fewer positions than tokens it takes."""
         self._closed = False

@@ -178,10 +178,9 @@ class Engine(Closing):
 
     def _make_loop(self, options: LoadOptions) -> Loop:
         library = self._library
-        rows = int(library.llama_n_batch(self._context))
         bounds = Bounds(
             n_ctx=self.n_ctx,
-            n_batch=rows,
+            n_batch=int(library.llama_n_batch(self._context)),
             slots=options.slots,
             prompt_chunk=PROMPT_CHUNK if self._is_on_gpu(options) else PROMPT_CHUNK_CPU,
             apart=not options.pool,
@@ -191,7 +190,6 @@ class Engine(Closing):
             self._context,
             self.constraints,
             model=self._model,
-            rows=rows,
             crew=self.crew,
             vision=self.vision,
         )

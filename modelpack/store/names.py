@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,6 +22,9 @@ from modelpack.oci.manifest import Manifest, total_size
 from modelpack.oci.reference import Reference
 from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
+
+_SMALL = 64 * 1024
+"""Bytes of manifests that are kept parsed."""
 
 
 class Entry(NamedTuple):
@@ -134,7 +138,14 @@ class Names:
             return None
         except OSError as error:
             raise NotFoundError(f"cannot read {path}: {error.strerror}") from None
-        return Entry(reference, Manifest.parse(raw), modified)
+        manifest = _parsed(raw) if len(raw) <= _SMALL else Manifest.parse(raw)
+        return Entry(reference, manifest, modified)
+
+
+@lru_cache(maxsize=64)
+def _parsed(raw: bytes) -> Manifest:
+    """Parse *raw*; a server finds the same names again and again."""
+    return Manifest.parse(raw)
 
 
 def _read(path: Path | str) -> tuple[bytes, float]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelpack.engine.attention import PLAIN_UP_TO, is_flash, rows_of
+from modelpack.engine.attention import PLAIN_UP_TO, SHORT, is_flash, rows_of
 from modelpack.engine.base import LoadOptions
 from modelpack.errors import InputError
 
@@ -14,6 +14,15 @@ def test_processors_compute_plainly_while_the_context_is_not_too_long():
     assert not is_flash(PLAIN, PLAIN_UP_TO, on_gpu=False)
     assert is_flash(PLAIN, PLAIN_UP_TO + 1, on_gpu=False)
     assert is_flash(PLAIN, 4096, on_gpu=True)
+
+
+@pytest.mark.parametrize("file_type", ["0", "1", "32"])
+def test_weights_that_are_not_quantized_have_what_is_faster(file_type):
+    assert is_flash(PLAIN, SHORT, on_gpu=False, file_type=file_type)
+    assert not is_flash(PLAIN, SHORT + 1, on_gpu=False, file_type=file_type)
+    assert not is_flash(PLAIN, SHORT, on_gpu=False, file_type="15")
+    off = LoadOptions(weights=(), flash_attention="off")
+    assert not is_flash(off, SHORT, on_gpu=False, file_type=file_type)
 
 
 def test_what_is_wanted_is_done():

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
 Said: TypeAlias = list[list[Any]]
 """What a frame tells the parent."""
-_TEXTS = ("text", "told", "thinking")
-HELD_S = 0.008
+_PLAIN = ("text", "thinking")
+_TEXTS = (*_PLAIN, "told")
+HELD_S = 0.01
 """How long pieces of texts are held back for more of them: what steps take with larger models.
 
 A frame wakes two other processes, which costs as much as a step of a tiny model. The first piece of
@@ -121,6 +122,25 @@ class Jobs:
         return [part_to_json(number, part)]
 
 
+class Held:
+    """What waits to be told; texts that follow one another in an answer become one."""
+
+    def __init__(self) -> None:
+        self.said: Said = []
+        self._last: dict[int, list[Any]] = {}
+
+    def add(self, said: Said) -> None:
+        """Add *said*."""
+        for piece in said:
+            number, kind, value = piece
+            last = self._last.get(number)
+            if last is not None and last[1] == kind and kind in _PLAIN:
+                last[2] += value
+            else:
+                self.said.append(piece)
+                self._last[number] = piece
+
+
 class Steps:
     """Computes while there is something to do, and tells the parent what came of it."""
 
@@ -143,8 +163,7 @@ class Steps:
     def run(self) -> None:
         """Go on for ever."""
         answers, jobs = self._answers, self._jobs
-        held: Said = []
-        sent_at = 0.0
+        held, sent_at = Held(), 0.0
         while True:
             writing = answers is not None and answers.busy
             busy = writing or jobs.busy
@@ -153,12 +172,12 @@ class Steps:
                 said += answers.step()
             if jobs.busy:
                 said += jobs.step()
-            held += said
+            held.add(said)
             urgent = self._is_urgent(said)
             now = time.monotonic()
-            if held and (urgent or not busy or now - sent_at >= HELD_S):
-                self._frames.send(held)
-                held, sent_at = [], now
+            if held.said and (urgent or not busy or now - sent_at >= HELD_S):
+                self._frames.send(held.said)
+                held, sent_at = Held(), now
 
     def _is_urgent(self, said: Said) -> bool:
         """Tell whether whoever asked waits for *said*: for anything but more of a text."""

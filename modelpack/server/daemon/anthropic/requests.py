@@ -181,5 +181,5 @@ def _think(fields: Fields) -> Think:
     if effort:
         if effort not in _EFFORTS:
             raise InputError(f"output_config.effort must be one of {', '.join(_EFFORTS)}")
-        return effort if kind else None
-    return True if kind in ("enabled", "adaptive") else None
+        return effort if kind else False
+    return kind in ("enabled", "adaptive")
