@@ -7,6 +7,7 @@ that it wrote; the first one is there when the first event with text is.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Sequence
@@ -33,10 +34,16 @@ class Told:
         return sorted(self.first_s)[min(len(self.first_s) - 1, int(part * len(self.first_s)))]
 
 
+_asked = itertools.count()
+
+
 def ask(
     url: str, model: str, *, clients: int, each: int, tokens: int, banned: Sequence[int]
 ) -> Told:
-    """Have *clients* ask *each* times for *tokens* tokens, never one of *banned*."""
+    """Have *clients* ask *each* times for *tokens* tokens, never one of *banned*.
+
+    No prompt comes twice, here or in another call.
+    """
     told = Told()
     asyncio.run(_all(url, model, told, (clients, each, tokens), banned))
     return told
@@ -48,8 +55,8 @@ async def _all(
     clients, each, tokens = counts
     began = time.perf_counter()
     async with asyncio.TaskGroup() as group:
-        for number in range(clients):
-            bodies = [_body(model, f"{number} {turn} " * 8, tokens, banned) for turn in range(each)]
+        for _ in range(clients):
+            bodies = [_body(model, f"{next(_asked)} " * 16, tokens, banned) for _ in range(each)]
             group.create_task(_client(url, bodies, told))
     told.wall_s = time.perf_counter() - began
 

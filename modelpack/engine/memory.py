@@ -13,7 +13,7 @@ from modelpack.engine.relief import Holder, Relief, plan_relief
 from modelpack.engine.slots import Job, Slot
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from modelpack.engine.base import Decoder
 
@@ -42,12 +42,11 @@ class Memory:
         return len(self.slots) - len(self.busy)
 
     def admit(self, job: Job) -> None:
-        """Give *job* the free slot that holds most of its prompt, else the longest unused."""
+        """Give *job* a free slot, and what of its prompt that one holds."""
         free = [slot for slot in self.slots if slot.job is None]
-        reusable = {slot.index: slot.reusable(job.tokens) for slot in free}
-        slot = max(free, key=lambda slot: (reusable[slot.index], -slot.used))
+        slot, reusable = choose(free, job.tokens)
         # The last token is computed again in any case: what comes after it is wanted.
-        job.start(self.trim(slot, min(reusable[slot.index], len(job.tokens) - 1)))
+        job.start(self.trim(slot, min(reusable, len(job.tokens) - 1)))
         self._admissions += 1
         slot.job, slot.used = job, self._admissions
         self._busy = None
@@ -113,3 +112,18 @@ class Memory:
             job.preempt(slot.held)
         self.trim(slot, 0)
         return relief, job
+
+
+def choose(free: Sequence[Slot], tokens: Sequence[int]) -> tuple[Slot, int]:
+    """Return which of the *free* slots a prompt goes to, and how much of it is there already.
+
+    That is the one with most of it, if that is a good part of the prompt or of what would be lost
+    there; a few tokens that all prompts begin with are no reason to forget a conversation. Else it
+    is the one unused for longest.
+    """
+    reusable = [(slot.reusable(tokens), slot) for slot in free]
+    count, slot = max(reusable, key=lambda pair: (pair[0], -pair[1].used))
+    if count * 4 >= len(tokens) or count * 2 >= len(slot.held) > 0:
+        return slot, count
+    count, slot = min(reusable, key=lambda pair: pair[1].used)
+    return slot, count
