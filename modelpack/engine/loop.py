@@ -266,8 +266,10 @@ class Loop:
         ]
         if bounds.apart or any(want.alone for want in wants):
             wants = take_turns(wants, read=not self._read_last)
-        writing = any(job.writing for _, job in busy)
-        most = self._pace.room(MIXED_CHUNK) if writing else bounds.prompt_chunk
+        writers = sum(job.writing for _, job in busy)
+        most = bounds.prompt_chunk
+        if writers:
+            most = self._pace.room(MIXED_CHUNK, writers=writers, readers=len(busy) - writers)
         jobs = {slot.index: (slot, job) for slot, job in busy}
         parts: list[_Part] = []
         takes = plan_step(

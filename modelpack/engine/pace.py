@@ -7,7 +7,11 @@ is known from those before, so that the pause can be kept in proportion. Pure.
 from __future__ import annotations
 
 LONGEST = 2.5
-"""How long somebody may wait for a token, in steps among others that only write."""
+"""How long somebody may wait for a token, in steps among others that only write.
+
+Every prompt that waits behind the first counts twice against the answers being written: if one
+answer made seven others wait to begin, all would be read slowly and written one by one.
+"""
 _SWITCH = 1.5
 """How much longer a step that writes may take for coming after one that reads."""
 _UNKNOWN = 16
@@ -17,19 +21,20 @@ _LEAST = 4
 _NEWEST = 0.3
 """What the newest measurement counts for."""
 _GROWTH = 1.5
-"""How much larger a share may be than the last one: a few tokens say little about many."""
+"""How much larger a share may be than the largest one: a few tokens say little about many."""
 
 
 class Pace:
     """What steps have taken so far."""
 
     def __init__(self) -> None:
-        self._writing_s = 0.0
+        self._writing_s: dict[int, float] = {}
+        """How long steps that write take, by the number of answers."""
         self._switched_s = 0.0
         """How long steps that write take after one that reads; they are laid out anew."""
         self._reads = False
         self._reading_s = 0.0
-        self._last = _UNKNOWN
+        self._largest = _UNKNOWN
 
     def took(self, seconds: float, *, writing: int, reading: int, beside: bool) -> None:
         """Take note of a step of *seconds* with *writing* answers and *reading* prompt tokens.
@@ -41,20 +46,39 @@ class Pace:
             if after:
                 self._switched_s = _mixed(self._switched_s, seconds)
             else:
-                self._writing_s = _mixed(self._writing_s, seconds)
+                self._writing_s[writing] = _mixed(self._writing_s.get(writing, 0.0), seconds)
         elif reading:
-            rest = seconds - self._writing_s if writing else seconds
+            rest = seconds - self._writing(writing) if writing else seconds
             self._reading_s = _mixed(self._reading_s, max(rest, 0.0) / reading)
             if beside:
-                self._last = reading
+                self._largest = max(self._largest, reading)
 
-    def room(self, most: int) -> int:
-        """Return how many prompt tokens, at most *most*, fit in beside answers."""
-        writing_s = max(self._writing_s, self._switched_s / _SWITCH)
+    def room(self, most: int, *, writers: int = 1, readers: int = 1) -> int:
+        """Return how many prompt tokens fit in beside answers.
+
+        Args:
+            most: how many there are at most.
+            writers: answers that are being written.
+            readers: prompts that wait to be read.
+        """
+        writing_s = max(self._writing(writers), self._switched_s / _SWITCH)
         if not writing_s or not self._reading_s:
             return min(_UNKNOWN, most)
-        spare = (LONGEST * writing_s - max(writing_s, self._switched_s)) / self._reading_s
-        return max(min(int(spare), int(self._last * _GROWTH) + 1, most), min(_LEAST, most))
+        longest = LONGEST * max(1.0, (2 * readers - 1) / max(1, writers))
+        spare = (longest * writing_s - max(writing_s, self._switched_s)) / self._reading_s
+        return max(min(int(spare), int(self._largest * _GROWTH) + 1, most), min(_LEAST, most))
+
+    def _writing(self, answers: int) -> float:
+        """Return how long a step takes that writes so many *answers*, between what was measured."""
+        known = self._writing_s
+        if answers in known or not known:
+            return known.get(answers, 0.0)
+        fewer = max((n for n in known if n < answers), default=0)
+        more = min((n for n in known if n > answers), default=0)
+        if not fewer or not more:
+            return known[fewer or more]
+        part = (answers - fewer) / (more - fewer)
+        return known[fewer] + part * (known[more] - known[fewer])
 
 
 def _mixed(before: float, now: float) -> float:

@@ -76,3 +76,22 @@ def test_prompts_are_read_where_steps_that_write_have_become_dearer():
         pace.took(reading * 0.001, writing=0, reading=reading, beside=True)
         pace.took(0.060, writing=8, reading=0, beside=False)
     assert reading * 0.001 >= 0.5 * 0.060
+
+
+def test_many_prompts_may_hold_up_few_answers():
+    pace = Pace()
+    for _ in range(10):
+        pace.took(0.02, writing=1, reading=0, beside=False)
+        pace.took(0.64, writing=0, reading=64, beside=True)
+    alone = pace.room(256)
+    assert pace.room(256, writers=1, readers=7) >= 6 * alone
+    assert pace.room(256, writers=7, readers=1) <= 2 * alone
+
+
+def test_how_long_more_answers_take_is_known_from_fewer_and_more():
+    pace = Pace()
+    for _ in range(10):
+        pace.took(0.03, writing=1, reading=0, beside=False)
+        pace.took(0.10, writing=8, reading=0, beside=False)
+        pace.took(0.32, writing=0, reading=32, beside=True)
+    assert pace.room(256, writers=1) < pace.room(256, writers=4) < pace.room(256, writers=8)
