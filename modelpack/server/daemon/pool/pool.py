@@ -207,7 +207,7 @@ class Pool:
         if self._closing:
             return
         now = self._loop.time()
-        wants = [waiting.want for waiting in self._waiting]
+        wants = self._wants()
         runners = [running.runner for running in self._running.values()]
         known = {runner.model for runner in runners}
         looks = any(want.model not in known for want in wants)
@@ -216,12 +216,15 @@ class Pool:
             self._act(action, now)
         self._wake(now)
 
+    def _wants(self) -> list[Want]:
+        """Return what is waited for; who was cancelled is only about to be taken off the list."""
+        return [waiting.want for waiting in self._waiting if not waiting.future.done()]
+
     def _wake(self, now: float) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        wants = [waiting.want for waiting in self._waiting]
-        at = next_time(wants, (running.runner for running in self._running.values()), now)
+        at = next_time(self._wants(), (running.runner for running in self._running.values()), now)
         if at < math.inf:
             self._timer = self._loop.call_at(at + _AFTER_S, self._turn)
 
