@@ -99,10 +99,10 @@ class Worker(Closing):
 
     def close(self) -> None:
         """End the process; its memory is free when this returns. A second time does nothing."""
-        if self._cause is None:
-            self._cause = EngineError(f"the model {self.name!r} was unloaded")
-        self._child.leave()
-        self._tell_all(self._cause)
+        if self._child.is_running:  # else the reader learns why it has ended, and tells
+            self._cause = self._cause or EngineError(f"the model {self.name!r} was unloaded")
+            self._child.leave()
+            self._tell_all(self._cause)
         self._reader.join()
         self._child.close()
 
