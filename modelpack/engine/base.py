@@ -69,7 +69,7 @@ class LoadOptions:
     n_batch: int = BATCH
     n_ubatch: int = 512
     n_threads: int = 0
-    """0 stands for one per physical core that this process may use."""
+    """At most; 0 stands for one per physical core that this process may use. See `crew`."""
     n_gpu_layers: int = -1
     """Layers on the GPU; -1 stands for all."""
     main_gpu: int = 0

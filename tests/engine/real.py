@@ -48,7 +48,7 @@ def asked(question: str = QUESTION) -> str:
     return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def load_weights(*weights: Path, **options: int) -> Engine:
+def load_weights(*weights: Path, **options: int | str) -> Engine:
     """Load *weights*, which are the tiny model if none are given."""
     files = weights or (require(TINY),)
     return load(LoadOptions(weights=files, n_threads=1, **options))

@@ -72,7 +72,8 @@ def test_they_are_those_of_a_softmax(top):
 
 @pytest.fixture(scope="module")
 def engine():
-    with load_weights() as loaded:
+    """One that computes a prompt alike, whether it begins with what was computed before or not."""
+    with load_weights(flash_attention="off") as loaded:
         yield loaded
 
 
@@ -107,9 +108,9 @@ def test_no_option_changes_what_the_model_finds_likely(engine):
     (plain,) = entries(engine, asked(), top=5, **options)
     bias = ((plain.top[1].token, 100.0),)
     (biased,) = entries(engine, asked(), top=5, logit_bias=bias, repeat_penalty=1.5, **options)
-    assert [one.token for one in biased.top] == [one.token for one in plain.top]
+    assert biased.top == plain.top
     assert biased.token == plain.top[1].token
-    assert biased.logprob == pytest.approx(plain.top[1].logprob, abs=0.01)
+    assert biased.logprob == plain.top[1].logprob
 
 
 @pytest.mark.model
