@@ -173,17 +173,14 @@ def _texts(inputs: Inputs, base: ModelArtifact) -> list[Part]:
     if modelfile.messages:
         turns = [{"role": m.role, "content": m.content} for m in modelfile.messages]
         fresh[Role.MESSAGES] = canonical_json(turns)
-    settings = {
-        key: value
-        for key, value in (
-            ("renderer", modelfile.renderer),
-            ("parser", modelfile.parser),
-            ("requires", modelfile.requires),
-        )
-        if value is not None
-    }
-    if settings:
-        fresh[Role.SETTINGS] = _sorted_json({**inputs.base_settings, **settings})
+    named = (
+        ("renderer", modelfile.renderer),
+        ("parser", modelfile.parser),
+        ("requires", modelfile.requires),
+    )
+    settings = {**inputs.base_settings, **{key: value for key, value in named if value is not None}}
+    if settings and (settings != inputs.base_settings or not base.of(Role.SETTINGS)):
+        fresh[Role.SETTINGS] = _sorted_json(settings)
     parts: list[Part] = []
     for role, path in PATHS.items():
         if role in fresh:

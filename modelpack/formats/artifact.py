@@ -82,6 +82,8 @@ class ModelArtifact:
     layers: tuple[Layer, ...]
     facts: Facts = field(default_factory=Facts)
     labels: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """What a layer for `Role.SETTINGS` says in our format, where a format has it in its config."""
 
     def of(self, role: Role) -> tuple[Layer, ...]:
         """Return the layers that are for *role*, in order."""

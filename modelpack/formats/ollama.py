@@ -38,6 +38,7 @@ _ENDINGS: Final[Mapping[Role, str]] = MappingProxyType(
     | dict.fromkeys((Role.PARAMS, Role.MESSAGES), ".json")
 )
 _GGUF = ("", "gguf")
+_SETTINGS = ("renderer", "parser", "requires")
 
 
 class Ollama:
@@ -62,7 +63,8 @@ class Ollama:
                 hint="models of GGUF can",
             )
         layers = tuple(_layers(manifest.layers))
-        return ModelArtifact(layers=layers, facts=_facts(value, layers))
+        settings = {key: text for key in _SETTINGS if (text := _text(value, key))}
+        return ModelArtifact(layers=layers, facts=_facts(value, layers), settings=settings)
 
     def encode(self, artifact: ModelArtifact) -> tuple[bytes, Manifest]:
         """Refuse: models are written in our own format.

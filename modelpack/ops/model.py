@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 from modelpack import limits
@@ -15,6 +16,8 @@ from modelpack.modelfile.parameters import ParameterValue, check_parameters
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.store.local import LocalStore
+
+_ONLY_PROMPT = re.compile(r"\s*\{\{-?\s*\.Prompt\s*-?\}\}\s*")
 
 
 class StoredModel:
@@ -41,6 +44,15 @@ class StoredModel:
         layer = self.artifact.one(role)
         return None if layer is None else self._text(layer)
 
+    def template(self) -> str | None:
+        """Return the Go template that makes prompts, or None where the GGUF's own does.
+
+        A model with a renderer of Ollama's has a template that only repeats the prompt.
+        """
+        text = self.text(Role.TEMPLATE)
+        renders = text is not None and self.settings().get("renderer")
+        return None if renders and _ONLY_PROMPT.fullmatch(text or "") else text
+
     def licenses(self) -> tuple[str, ...]:
         """Return the licence texts."""
         return tuple(self._text(layer) for layer in self.artifact.of(Role.LICENSE))
@@ -57,7 +69,7 @@ class StoredModel:
     def settings(self) -> dict[str, object]:
         """Return `renderer`, `parser` and `requires`, as far as they are set."""
         value = self._json(Role.SETTINGS)
-        return value if isinstance(value, dict) else {}
+        return {**self.artifact.settings, **(value if isinstance(value, dict) else {})}
 
     def messages(self) -> tuple[Message, ...]:
         """Return the conversation that the model begins with."""

@@ -59,7 +59,7 @@ def describe(context: Context, text: str) -> Description:
     if not headers:
         raise NotFoundError(f"{model.name} has no weights")
     projector_files = model.files(Role.PROJECTOR)
-    template = model.text(Role.TEMPLATE)
+    template = model.template()
     return Description(
         name=model.name,
         digest=str(model.manifest.digest),
@@ -205,7 +205,9 @@ def capabilities_of(model: StoredModel) -> tuple[str, ...]:
 
     What the config does not say is looked for in the template.
     """
-    facts, template = model.artifact.facts, model.text(Role.TEMPLATE) or ""
+    facts, template = model.artifact.facts, model.template() or ""
+    if not template and model.settings().get("renderer"):
+        template = model.headers()[0].text("tokenizer.chat_template") or ""
     tools, thinking = abilities_of(template)
     embeds = "embedding" in facts.outputs
     found = {

@@ -55,7 +55,7 @@ def files_of(model: StoredModel) -> ModelFiles:
         weights=model.files(Role.MODEL),
         adapters=model.files(Role.ADAPTER),
         projectors=model.files(Role.PROJECTOR),
-        template=model.text(Role.TEMPLATE),
+        template=model.template(),
         system=model.text(Role.SYSTEM),
         parameters=model.parameters(),
         messages=model.messages(),

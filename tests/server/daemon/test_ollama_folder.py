@@ -23,7 +23,7 @@ def add(root: Path, data: bytes) -> dict[str, object]:
     return {"digest": f"sha256:{digest}", "size": len(data)}
 
 
-def ollama_model(root: Path, name: str, **texts: bytes) -> None:
+def ollama_model(root: Path, name: str, renderer: str = "", **texts: bytes) -> None:
     """Write a model as Ollama does, with a layer for each of *texts*."""
     config = {
         "model_format": "gguf",
@@ -35,6 +35,8 @@ def ollama_model(root: Path, name: str, **texts: bytes) -> None:
         "os": "linux",
         "rootfs": {"type": "layers", "diff_ids": []},
     }
+    if renderer:
+        config |= {"renderer": renderer, "parser": renderer, "requires": "0.14.0"}
     layers = [{"mediaType": f"{PREFIX}model", **add(root, (EXAMPLE / "tiny.gguf").read_bytes())}]
     layers += [{"mediaType": f"{PREFIX}{kind}", **add(root, text)} for kind, text in texts.items()]
     manifest = {
@@ -63,6 +65,19 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
         license=b"MIT",
     )
     ollama_model(root, "registry.ollama.ai/Someone/My_Model/Q4", params=params)
+    ollama_model(
+        root,
+        "registry.ollama.ai/library/rendered/latest",
+        renderer="qwen3-coder",
+        params=params,
+        template=b"{{ .Prompt }}",
+    )
+    ollama_model(
+        root,
+        "registry.ollama.ai/library/bare/latest",
+        params=params,
+        template=b"{{ .Prompt }}",
+    )
     ollama_model(root, "hf.co/Someone/Tiny-GGUF/F16", params=params)
     with serving(context_of(root)) as served:
         yield served
@@ -70,7 +85,13 @@ def folder(tmp_path_factory: pytest.TempPathFactory):
 
 def test_names_are_shown_as_ollama_shows_them(folder):
     names = {model["name"] for model in folder.ask("GET", "/api/tags").json()["models"]}
-    assert names == {"tiny:latest", "Someone/My_Model:Q4", "hf.co/Someone/Tiny-GGUF:F16"}
+    assert names == {
+        "tiny:latest",
+        "rendered:latest",
+        "bare:latest",
+        "Someone/My_Model:Q4",
+        "hf.co/Someone/Tiny-GGUF:F16",
+    }
 
 
 def test_what_is_known_comes_out_of_its_config(folder):
@@ -103,6 +124,18 @@ def test_the_system_prompt_counts(folder):
     assert "Ada" in said["message"]["content"]
 
 
+def test_where_ollama_has_a_renderer_the_template_of_the_gguf_makes_prompts(folder):
+    messages = [{"role": "user", "content": QUESTION}]
+    said = folder.post("/api/chat", model="rendered", messages=messages, options=GREEDY)
+    assert said["message"]["content"] == ANSWER
+    said = folder.post("/api/chat", model="bare", messages=messages, options=GREEDY)
+    assert said["message"]["content"] != ANSWER
+    shown = folder.post("/api/show", model="rendered")
+    assert (shown["renderer"], shown["parser"]) == ("qwen3-coder", "qwen3-coder")
+    assert "tools" in shown["capabilities"]
+    assert "tools" not in folder.post("/api/show", model="bare")["capabilities"]
+
+
 def test_nothing_in_the_folder_is_changed_by_reading(folder):
     root = folder.context.store.layout.root
     assert {path.name for path in root.iterdir()} <= {"blobs", "manifests", ".lock"}
@@ -113,3 +146,10 @@ def test_models_are_copied_and_deleted(folder):
     assert folder.ask("POST", "/api/copy", body).status_code == 200
     assert folder.ask("DELETE", "/api/delete", {"model": "mine"}).status_code == 200
     assert folder.post("/api/show", model="Someone/My_Model:Q4")["details"]
+
+
+def test_what_ollama_has_a_renderer_for_can_be_built_upon(folder):
+    body = {"model": "mine", "from": "rendered", "system": "Be brief."}
+    assert folder.ask("POST", "/api/create", body).status_code == 200
+    shown = folder.post("/api/show", model="mine")
+    assert (shown["renderer"], shown["requires"]) == ("qwen3-coder", "0.14.0")
