@@ -16,7 +16,7 @@ from modelpack.errors import InputError
 from modelpack.template.chat import ChatMessage
 
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp")
-"""What the names of pictures end with, in any case; a model may not know all of them."""
+"""What the names of pictures end with, in any case."""
 
 _START = r"(?:~|\.\.?)?/"
 _NAME = re.compile(

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterator
 
 from modelpack import limits
+from modelpack.engine.webp import is_webp, size_of
 from modelpack.errors import InputError, LimitError
 
 _PNG = b"\x89PNG\r\n\x1a\n"
@@ -22,7 +23,7 @@ _INTERLACED = 2
 """So many times as large may an interlaced PNG be; it is little more."""
 _NO_FRAME = (0xC4, 0xC8, 0xCC)
 """Markers of JPEG among those of frames that are something else."""
-_HINT = "PNG, JPEG, GIF and BMP are known"
+_HINT = "PNG, JPEG, WebP, GIF and BMP are known"
 
 
 def measure(data: bytes) -> tuple[int, int]:
@@ -50,8 +51,8 @@ def _size(data: bytes) -> tuple[int, int]:
         return _gif(data)
     if data.startswith(b"BM"):
         return _bmp(data)
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        raise InputError("images in the format WebP cannot be read", hint=_HINT)
+    if is_webp(data):
+        return _checked(*size_of(data))
     raise InputError("an image is in no format that is known", hint=_HINT)
 
 

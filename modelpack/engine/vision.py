@@ -19,6 +19,7 @@ from modelpack import limits
 from modelpack.engine.cores import count_cores
 from modelpack.engine.media import run_of
 from modelpack.engine.pictures import measure
+from modelpack.engine.webp import bitmap_of, is_webp
 from modelpack.errors import EngineError, InputError
 
 if TYPE_CHECKING:
@@ -123,7 +124,7 @@ class Vision:
                 self._seen.move_to_end(digest)
                 return self._seen[digest]
             measure(data)
-            sight = self._look(data, most)
+            sight = self._look(bitmap_of(data) if is_webp(data) else data, most)
             self._seen[digest] = sight
             self._size += sight.size
             while self._size > limits.IMAGES_KEPT and len(self._seen) > 1:

@@ -32,6 +32,7 @@ _EXTRAS = {
     "gotpl": ("runtime", "prompt templates of Modelfiles"),
     "jinja2": ("runtime", "prompt templates of GGUF files"),
     "numpy": ("runtime", "choosing tokens"),
+    "pillow": ("runtime", "images in the format WebP"),
     "nvidia-ml-py": ("runtime", "free memory of NVIDIA's GPUs"),
     "llguidance": ("runtime", "answers in a given form"),
     "starlette": ("registry", "the embedded registry"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import io
 import struct
 import zlib
 from pathlib import Path
@@ -125,3 +126,11 @@ def jpeg_head(width: int, height: int) -> bytes:
 def gif(width: int, height: int) -> bytes:
     """Return what a GIF begins with, and its end."""
     return b"GIF89a" + struct.pack("<HHBBB", width, height, 0, 0, 0) + b";"
+
+
+def webp(width: int, height: int, seed: int = 1, **how: object) -> bytes:
+    """Return the picture that `png` makes, in this format."""
+    image = importlib.import_module("PIL.Image")
+    made = io.BytesIO()
+    image.open(io.BytesIO(png(width, height, seed=seed))).save(made, "WEBP", **how)
+    return made.getvalue()

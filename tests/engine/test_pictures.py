@@ -4,13 +4,21 @@ import struct
 import zlib
 
 import pytest
-from engine.seeing import bmp, gif, jpeg_head, png, png_of
+from engine.seeing import bmp, gif, jpeg_head, png, png_of, webp
 
 from modelpack import limits
 from modelpack.engine.pictures import measure
 from modelpack.errors import InputError, LimitError
 
-WHOLE = {"png": png(40, 30), "bmp": bmp(40, 30), "jpeg": jpeg_head(40, 30), "gif": gif(40, 30)}
+WHOLE = {
+    "png": png(40, 30),
+    "bmp": bmp(40, 30),
+    "jpeg": jpeg_head(40, 30),
+    "gif": gif(40, 30),
+    "webp": webp(40, 30),
+    "lossless webp": webp(40, 30, lossless=True),
+    "extended webp": webp(40, 30, exif=b"Exif"),
+}
 HUGE = 2**31 - 1
 
 
@@ -34,8 +42,6 @@ def test_what_is_no_picture_is_told_as_such():
     for data in (b"", b"hello", b"\0" * 100, b"%PDF-1.7", b"RIFF\0\0\0\0WAVEfmt ", b"\x89PNG"):
         with pytest.raises(InputError, match="no format that is known"):
             measure(data)
-    with pytest.raises(InputError, match="WebP"):
-        measure(b"RIFF\0\0\0\0WEBPVP8 ")
 
 
 @pytest.mark.parametrize(
@@ -47,9 +53,10 @@ def test_what_is_no_picture_is_told_as_such():
         png_of(head(16_000, 10), zlib.compress(b"")),
         jpeg_head(65_535, 65_535),
         gif(65_535, 65_535),
+        webp(9, 9, lossless=True)[:21] + b"\xff" * 4 + webp(9, 9, lossless=True)[25:],
         bmp(1, 1)[:18] + struct.pack("<ii", HUGE, -HUGE) + bmp(1, 1)[26:],
     ],
-    ids=["png", "wide", "pixels", "narrow", "jpeg", "gif", "bmp"],
+    ids=["png", "wide", "pixels", "narrow", "jpeg", "gif", "webp", "bmp"],
 )
 def test_a_picture_that_is_too_large_is_refused(data):
     with pytest.raises(LimitError, match=r"too (large|narrow)"):
@@ -82,6 +89,8 @@ def test_a_picture_without_pixels_is_refused():
         png_of(head(9, 9), zlib.compress(bytes(9))),
         b"\xff\xd8\xff\xe0\x00\x02" + b"\x00" * 20,
         b"\xff\xd8" + b"\xff" * 100,
+        b"RIFF\0\0\0\0WEBPVP8 ",
+        b"RIFF\x10\0\0\0WEBPVP9 \x04\0\0\0\0\0\0\0",
     ],
 )
 def test_a_damaged_picture_is_told_as_such(data):

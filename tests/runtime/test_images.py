@@ -7,7 +7,7 @@ import threading
 import pytest
 from engine.made import write_qwen2vl
 from engine.real import QUESTION, RAMBLE, TINY, require
-from engine.seeing import TOKENS, gif, png, png_of, write_projector
+from engine.seeing import TOKENS, gif, png, png_of, webp, write_projector
 
 from modelpack import limits
 from modelpack.engine.base import Delta, Finished
@@ -22,6 +22,7 @@ pytestmark = pytest.mark.model
 LIGHT = {"num_thread": 1, "num_ctx": 256}
 GREEDY = {"temperature": 0.0, "num_predict": 24}
 ONE, TWO = png(40, 30, seed=1), png(50, 50, seed=2)
+LOSSLESS = webp(40, 30, lossless=True)
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,15 @@ def test_what_is_said_depends_on_the_image_and_on_nothing_else(seer):
         assert numbers == pytest.approx(expected[1], abs=1e-3)
 
 
+def test_an_image_of_the_format_webp_is_seen_as_it_is(seer):
+    expected = said(seer, ask(user("What is this?", ONE)))
+    seen = said(seer, ask(user("What is this?", LOSSLESS)))
+    assert seen[0] == expected[0]
+    assert seen[1] == pytest.approx(expected[1], abs=1e-3)
+    moving = webp(40, 30, seed=1, lossless=True, save_all=True)
+    assert said(seer, ask(user("What is this?", moving)))[0] == expected[0]
+
+
 def test_an_image_takes_its_place_in_the_prompt(llava):
     _, _, without = said(llava, ask(user("What is this?")))
     _, _, one = said(llava, ask(user("What is this?", ONE)))
@@ -122,6 +132,7 @@ HOSTILE = {
     "huge": png_of(b"\x7f\xff\xff\xff" * 2 + b"\x08\x02\0\0\0", b""),
     "damaged": ONE[:60] + b"\0\0\0" + ONE[63:],
     "no frame": gif(40, 30),
+    "damaged webp": LOSSLESS[:30] + b"\xff" * (len(LOSSLESS) - 30),
 }
 
 
