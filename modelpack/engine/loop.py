@@ -35,7 +35,7 @@ from modelpack.engine.batch import MIXED_CHUNK, PROMPT_CHUNK, Want, plan_step, t
 from modelpack.engine.media import is_media
 from modelpack.engine.memory import Memory
 from modelpack.engine.overflow import ENDLESS, plan_truncation
-from modelpack.engine.pace import Pace
+from modelpack.engine.pace import BRIEF, Pace
 from modelpack.engine.slots import Clock, Job, Slot
 from modelpack.errors import EngineError, ModelPackError
 
@@ -264,12 +264,23 @@ class Loop:
         wants = [
             Want(slot.index, job.waiting, job.writing, alone=_is_media(job)) for slot, job in busy
         ]
+        brief = {
+            slot.index: job.waiting
+            for slot, job in busy
+            if not job.writing and job.unread <= BRIEF and not _is_media(job)
+        }
+        wants.sort(key=lambda want: not (want.writing or want.slot in brief))
         if bounds.apart or any(want.alone for want in wants):
             wants = take_turns(wants, read=not self._read_last)
         writers = sum(job.writing for _, job in busy)
         most = bounds.prompt_chunk
         if writers:
-            most = self._pace.room(MIXED_CHUNK, writers=writers, readers=len(busy) - writers)
+            most = self._pace.room(
+                MIXED_CHUNK,
+                writers=writers,
+                readers=len(busy) - writers,
+                brief=sum(brief.values()),
+            )
         jobs = {slot.index: (slot, job) for slot, job in busy}
         parts: list[_Part] = []
         takes = plan_step(

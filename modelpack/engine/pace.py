@@ -1,7 +1,9 @@
 """How many prompt tokens a step may have while somebody waits for the next token of an answer.
 
 A step with many prompt tokens is a pause for all who are being answered. How long steps take here
-is known from those before, so that the pause can be kept in proportion. Pure.
+is known from those before, so that the pause can be kept in proportion. Many tokens at once take
+half the time of as many in small pieces, so that a short prompt is read whole, in one pause that
+hardly anybody notices; in pieces it would slow all answers down for longer. Pure.
 """
 
 from __future__ import annotations
@@ -12,6 +14,10 @@ LONGEST = 2.5
 Every prompt that waits behind the first counts twice against the answers being written: if one
 answer made seven others wait to begin, all would be read slowly and written one by one.
 """
+BRIEF = 128
+"""Tokens that a short prompt has to be read, at most."""
+PAUSE_S = 0.5
+"""How long reading short prompts may take in one step."""
 _SWITCH = 1.5
 """How much longer a step that writes may take for coming after one that reads."""
 _UNKNOWN = 16
@@ -53,20 +59,22 @@ class Pace:
             if beside:
                 self._largest = max(self._largest, reading)
 
-    def room(self, most: int, *, writers: int = 1, readers: int = 1) -> int:
+    def room(self, most: int, *, writers: int = 1, readers: int = 1, brief: int = 0) -> int:
         """Return how many prompt tokens fit in beside answers.
 
         Args:
             most: how many there are at most.
             writers: answers that are being written.
             readers: prompts that wait to be read.
+            brief: tokens of short prompts among them, which are read before the others.
         """
         writing_s = max(self._writing(writers), self._switched_s / _SWITCH)
         if not writing_s or not self._reading_s:
             return min(_UNKNOWN, most)
         longest = LONGEST * max(1.0, (2 * readers - 1) / max(1, writers))
         spare = (longest * writing_s - max(writing_s, self._switched_s)) / self._reading_s
-        return max(min(int(spare), int(self._largest * _GROWTH) + 1, most), min(_LEAST, most))
+        held = max(min(int(spare), int(self._largest * _GROWTH) + 1), _LEAST)
+        return min(held + min(brief, int(PAUSE_S / self._reading_s)), most)
 
     def _writing(self, answers: int) -> float:
         """Return how long a step takes that writes so many *answers*, between what was measured."""

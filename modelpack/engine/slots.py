@@ -41,6 +41,8 @@ class Job:
     text: TextStream = field(init=False)
     pending: Sequence[int] = ()
     """Tokens that are next to be computed."""
+    unread: int = 0
+    """How many tokens of the prompt there were to be computed when it began."""
     cached: int = 0
     generated: int = 0
     last: int = -1
@@ -78,6 +80,7 @@ class Job:
     def start(self, cached: int) -> None:
         """Begin, or go on elsewhere, with the first *cached* tokens already computed."""
         self.pending = self.tokens[cached:]
+        self.unread = len(self.pending)
         if not self.started_s:
             self.cached = cached
             self.started_s = self.clock()

@@ -145,6 +145,12 @@ class Ticks:
         return self.now
 
 
-def make_loop(decoder: AlphabetDecoder, *, n_ctx: int = 100, slots: int = 1) -> Loop:
+def make_loop(
+    decoder: AlphabetDecoder,
+    *,
+    n_ctx: int = 100,
+    slots: int = 1,
+    clock: Callable[[], float] | None = None,
+) -> Loop:
     bounds = Bounds(n_ctx=n_ctx, n_batch=n_ctx, slots=slots)
-    return Loop(decoder, Letters(), bounds, clock=Ticks())
+    return Loop(decoder, Letters(), bounds, clock=clock or Ticks())

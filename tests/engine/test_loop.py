@@ -168,3 +168,27 @@ def test_times_are_those_of_the_clock(decoder):
     assert took.prompt_s > 0
     assert took.generation_s > 0
     assert took.total_s >= took.prompt_s + took.generation_s
+
+
+def test_a_short_prompt_is_read_whole_and_before_a_long_one():
+    now = 0.0
+
+    class Timed(AlphabetDecoder):
+        def decode(self, chunks):
+            nonlocal now
+            now += 0.02 + 0.005 * sum(len(chunk.tokens) for chunk in chunks)
+            return super().decode(chunks)
+
+    decoder = Timed()
+    loop = make_loop(decoder, n_ctx=2000, slots=3, clock=lambda: now)
+    loop.submit(ask("a", num_predict=500, stop=("none",)))
+    for _ in range(10):
+        loop.step()
+    loop.submit(ask("b" * 900))
+    for _ in range(10):
+        loop.step()
+    loop.submit(ask("c" * 100, num_predict=1))
+    loop.step()
+    writes, short, long = (len(chunk.tokens) for chunk in decoder.steps[-1])
+    assert (writes, short) == (1, 100)
+    assert 0 < long < 30

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelpack.engine.pace import LONGEST, Pace
+from modelpack.engine.pace import LONGEST, PAUSE_S, Pace
 
 
 def steps(writing_s: float, token_s: float, count: int = 60, most: int = 256) -> list[float]:
@@ -95,3 +95,14 @@ def test_how_long_more_answers_take_is_known_from_fewer_and_more():
         pace.took(0.10, writing=8, reading=0, beside=False)
         pace.took(0.32, writing=0, reading=32, beside=True)
     assert pace.room(256, writers=1) < pace.room(256, writers=4) < pace.room(256, writers=8)
+
+
+def test_short_prompts_are_read_at_once_as_far_as_a_pause_may_go():
+    pace = Pace()
+    for _ in range(10):
+        pace.took(0.02, writing=1, reading=0, beside=False)
+        pace.took(0.32, writing=0, reading=64, beside=True)
+    held = pace.room(256)
+    assert pace.room(256, brief=40) == held + 40
+    assert pace.room(256, brief=1000) == pytest.approx(held + PAUSE_S / 0.005, abs=1)
+    assert pace.room(30, brief=40) == 30
