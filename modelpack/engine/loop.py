@@ -264,12 +264,9 @@ class Loop:
         wants = [
             Want(slot.index, job.waiting, job.writing, alone=_is_media(job)) for slot, job in busy
         ]
-        brief = {
-            slot.index: job.waiting
-            for slot, job in busy
-            if not job.writing and job.unread <= BRIEF and not _is_media(job)
-        }
-        wants.sort(key=lambda want: not (want.writing or want.slot in brief))
+        reading = [(slot, job) for slot, job in busy if not job.writing and not _is_media(job)]
+        long = {slot.index for slot, job in reading if job.unread > BRIEF}
+        wants.sort(key=lambda want: want.slot in long)
         if bounds.apart or any(want.alone for want in wants):
             wants = take_turns(wants, read=not self._read_last)
         writers = sum(job.writing for _, job in busy)
@@ -279,7 +276,7 @@ class Loop:
                 MIXED_CHUNK,
                 writers=writers,
                 readers=len(busy) - writers,
-                brief=sum(brief.values()),
+                brief=sum(job.waiting for slot, job in reading if slot.index not in long),
             )
         jobs = {slot.index: (slot, job) for slot, job in busy}
         parts: list[_Part] = []
@@ -294,9 +291,9 @@ class Loop:
             output = take.output and take.count == len(job.pending)
             chunk = Chunk(slot.index, len(slot.held), tokens, output)
             parts.append(_Part(slot, job, chunk))
-        reading = [part for part in parts if not part.job.writing]
-        rows = sum(len(part.chunk.tokens) for part in reading)
-        return _Step(parts, frozenset(part.job.number for part in reading), rows)
+        read = [part for part in parts if not part.job.writing]
+        rows = sum(len(part.chunk.tokens) for part in read)
+        return _Step(parts, frozenset(part.job.number for part in read), rows)
 
     def _timed(self, step: _Step, began: float) -> list[Owned]:
         """Choose the tokens after *step*, and take note of how long it all took."""
