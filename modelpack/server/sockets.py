@@ -23,8 +23,11 @@ def listening(host: str, port: int, hint: str) -> Iterator[socket.socket]:
     try:
         sock = socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
-        raise InputError(
-            f"cannot listen on {shown}: {error.strerror or error}", hint=hint
-        ) from error
+        raise InputError(f"cannot listen on {shown}: {_reason(error)}", hint=hint) from error
     with contextlib.closing(sock):
         yield sock
+
+
+def _reason(error: OSError) -> str:
+    """Return why, without the address that `create_server` puts behind it once more."""
+    return (error.strerror or str(error)).partition(" (while ")[0]
