@@ -50,8 +50,9 @@ class StoredModel:
         A model with a renderer of Ollama's has a template that only repeats the prompt.
         """
         text = self.text(Role.TEMPLATE)
-        renders = text is not None and self.settings().get("renderer")
-        return None if renders and _ONLY_PROMPT.fullmatch(text or "") else text
+        if text is not None and _ONLY_PROMPT.fullmatch(text) and self.settings().get("renderer"):
+            return None
+        return text
 
     def licenses(self) -> tuple[str, ...]:
         """Return the licence texts."""

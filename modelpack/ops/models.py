@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from modelpack.builder.facts import abilities_of
-from modelpack.errors import InputError, NotFoundError
+from modelpack.errors import InputError, ModelPackError, NotFoundError
 from modelpack.formats.artifact import Role
 from modelpack.gguf.summary import Summary, summarize
 from modelpack.modelfile import Instruction, Modelfile, render, writable
@@ -59,7 +60,7 @@ def describe(context: Context, text: str) -> Description:
     if not headers:
         raise NotFoundError(f"{model.name} has no weights")
     projector_files = model.files(Role.PROJECTOR)
-    template = model.template()
+    template = model.text(Role.TEMPLATE)
     return Description(
         name=model.name,
         digest=str(model.manifest.digest),
@@ -200,6 +201,17 @@ def _projector(paths: Sequence[object]) -> Summary:
     return summarize([read_header(path) for path in paths if isinstance(path, Path)])
 
 
+def _template_inside(model: StoredModel) -> str:
+    """Return the template of the GGUF; nothing where there is none, or no GGUF to read.
+
+    Who opens the model is told what is wrong with it, and a list has it all the same.
+    """
+    with suppress(ModelPackError):
+        for header in model.headers()[:1]:
+            return header.text("tokenizer.chat_template") or ""
+    return ""
+
+
 def capabilities_of(model: StoredModel) -> tuple[str, ...]:
     """Return what *model* can do, in Ollama's words and order.
 
@@ -207,7 +219,7 @@ def capabilities_of(model: StoredModel) -> tuple[str, ...]:
     """
     facts, template = model.artifact.facts, model.template() or ""
     if not template and model.settings().get("renderer"):
-        template = model.headers()[0].text("tokenizer.chat_template") or ""
+        template = _template_inside(model)
     tools, thinking = abilities_of(template)
     embeds = "embedding" in facts.outputs
     found = {

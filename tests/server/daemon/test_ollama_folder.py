@@ -23,7 +23,9 @@ def add(root: Path, data: bytes) -> dict[str, object]:
     return {"digest": f"sha256:{digest}", "size": len(data)}
 
 
-def ollama_model(root: Path, name: str, renderer: str = "", **texts: bytes) -> None:
+def ollama_model(
+    root: Path, name: str, *, renderer: str = "", weights: bool = True, **texts: bytes
+) -> None:
     """Write a model as Ollama does, with a layer for each of *texts*."""
     config = {
         "model_format": "gguf",
@@ -37,8 +39,11 @@ def ollama_model(root: Path, name: str, renderer: str = "", **texts: bytes) -> N
     }
     if renderer:
         config |= {"renderer": renderer, "parser": renderer, "requires": "0.14.0"}
-    layers = [{"mediaType": f"{PREFIX}model", **add(root, (EXAMPLE / "tiny.gguf").read_bytes())}]
-    layers += [{"mediaType": f"{PREFIX}{kind}", **add(root, text)} for kind, text in texts.items()]
+    blobs = {"model": (EXAMPLE / "tiny.gguf").read_bytes()} if weights else {}
+    layers = [
+        {"mediaType": f"{PREFIX}{kind}", **add(root, text)}
+        for kind, text in (blobs | texts).items()
+    ]
     manifest = {
         "schemaVersion": 2,
         "mediaType": "application/vnd.docker.distribution.manifest.v2+json",
@@ -153,3 +158,14 @@ def test_what_ollama_has_a_renderer_for_can_be_built_upon(folder):
     assert folder.ask("POST", "/api/create", body).status_code == 200
     shown = folder.post("/api/show", model="mine")
     assert (shown["renderer"], shown["requires"]) == ("qwen3-coder", "0.14.0")
+
+
+def test_a_model_without_weights_is_listed_and_hides_no_other(tmp_path):
+    template = b"{{ .Prompt }}"
+    for name, weights in (("here", True), ("elsewhere", False)):
+        place = f"registry.ollama.ai/library/{name}/latest"
+        ollama_model(tmp_path, place, renderer="qwen3-coder", weights=weights, template=template)
+    with serving(context_of(tmp_path)) as served:
+        models = {m["name"]: m for m in served.ask("GET", "/api/tags").json()["models"]}
+    assert set(models) == {"here:latest", "elsewhere:latest"}
+    assert "tools" in models["here:latest"]["capabilities"]
