@@ -15,7 +15,7 @@ from typing import TypeAlias
 from modelpack import limits
 from modelpack.builder.sources import GgufFiles
 from modelpack.errors import InputError
-from modelpack.formats.artifact import Layer, ModelArtifact, Role, safe_path
+from modelpack.formats.artifact import SETTINGS, Layer, ModelArtifact, Role, safe_path
 from modelpack.formats.modelspec import PATHS
 from modelpack.gguf.group import Layering, plan_groups
 from modelpack.gguf.reader import Header
@@ -173,12 +173,8 @@ def _texts(inputs: Inputs, base: ModelArtifact) -> list[Part]:
     if modelfile.messages:
         turns = [{"role": m.role, "content": m.content} for m in modelfile.messages]
         fresh[Role.MESSAGES] = canonical_json(turns)
-    named = (
-        ("renderer", modelfile.renderer),
-        ("parser", modelfile.parser),
-        ("requires", modelfile.requires),
-    )
-    settings = {**inputs.base_settings, **{key: value for key, value in named if value is not None}}
+    said = {key: value for key in SETTINGS if (value := getattr(modelfile, key)) is not None}
+    settings = {**inputs.base_settings, **said}
     if settings and (settings != inputs.base_settings or not base.of(Role.SETTINGS)):
         fresh[Role.SETTINGS] = _sorted_json(settings)
     parts: list[Part] = []

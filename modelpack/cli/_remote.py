@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from modelpack.client.models import list_models, parameters_of, show
+from modelpack.formats.artifact import SETTINGS
 from modelpack.gguf.summary import Summary
 from modelpack.ops.models import Description
 
@@ -12,8 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from modelpack.client.http import Client
-
-_SETTINGS = ("renderer", "parser", "requires")
 
 
 def describe(client: Client, name: str) -> Description:
@@ -42,7 +41,7 @@ def described(client: Client, name: str, shown: Mapping[str, Any]) -> Descriptio
             for one in shown.get("messages") or ()
         ),
         licenses=(str(shown["license"]),) if shown.get("license") else (),
-        settings={key: shown[key] for key in _SETTINGS if shown.get(key)},
+        settings={key: shown[key] for key in SETTINGS if shown.get(key)},
         labels={},
         layers=(),
         modelfile=str(shown.get("modelfile", "")),

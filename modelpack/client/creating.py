@@ -11,6 +11,7 @@ from modelpack.builder.plan import travelling_path
 from modelpack.builder.sources import existing, locate, read_gguf_files
 from modelpack.client.http import Client
 from modelpack.client.models import create
+from modelpack.formats.artifact import SETTINGS
 from modelpack.modelfile import Modelfile, check, parse
 from modelpack.progress import Event, Report, silent
 
@@ -69,7 +70,7 @@ def _texts(modelfile: Modelfile) -> dict[str, object]:
         "labels": dict(modelfile.labels),
         "messages": [{"role": m.role, "content": m.content} for m in modelfile.messages],
     }
-    for key in ("renderer", "parser", "requires"):
+    for key in SETTINGS:
         said[key] = getattr(modelfile, key)
     return {key: value for key, value in said.items() if value}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
 
 from modelpack.errors import ManifestError
 from modelpack.oci.descriptor import Descriptor
@@ -31,11 +31,15 @@ class Role(StrEnum):
     MESSAGES = "messages"
     """A JSON array of `{"role", "content"}`."""
     SETTINGS = "settings"
-    """A JSON object with `renderer`, `parser` and `requires`."""
+    """A JSON object with some of the keys of `SETTINGS`."""
     LICENSE = "license"
     DOC = "doc"
     OTHER = "other"
     """A file that we carry and do not interpret."""
+
+
+SETTINGS: Final = ("renderer", "parser", "requires")
+"""What a model says to runtimes that have code of their own for some models."""
 
 
 @dataclass(frozen=True, slots=True)

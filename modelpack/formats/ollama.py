@@ -12,7 +12,7 @@ from types import MappingProxyType
 from typing import Final
 
 from modelpack.errors import ManifestError
-from modelpack.formats.artifact import Facts, Layer, ModelArtifact, Role
+from modelpack.formats.artifact import SETTINGS, Facts, Layer, ModelArtifact, Role
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.manifest import Manifest
 
@@ -38,7 +38,6 @@ _ENDINGS: Final[Mapping[Role, str]] = MappingProxyType(
     | dict.fromkeys((Role.PARAMS, Role.MESSAGES), ".json")
 )
 _GGUF = ("", "gguf")
-_SETTINGS = ("renderer", "parser", "requires")
 
 
 class Ollama:
@@ -63,7 +62,7 @@ class Ollama:
                 hint="models of GGUF can",
             )
         layers = tuple(_layers(manifest.layers))
-        settings = {key: text for key in _SETTINGS if (text := _text(value, key))}
+        settings = {key: text for key in SETTINGS if (text := _text(value, key))}
         return ModelArtifact(layers=layers, facts=_facts(value, layers), settings=settings)
 
     def encode(self, artifact: ModelArtifact) -> tuple[bytes, Manifest]:

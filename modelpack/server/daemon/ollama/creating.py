@@ -9,7 +9,7 @@ from pathlib import Path
 
 from modelpack.builder.plan import Cut
 from modelpack.errors import DigestError, InputError, NotFoundError
-from modelpack.formats.artifact import safe_path
+from modelpack.formats.artifact import SETTINGS, safe_path
 from modelpack.gguf.values import MAGIC
 from modelpack.modelfile import Instruction, Modelfile, check
 from modelpack.modelfile.parameters import PARAMETERS
@@ -108,7 +108,7 @@ def _check_gguf(name: str, path: Path) -> None:
 
 
 def _texts(fields: Fields) -> Iterator[Instruction]:
-    for field in ("template", "system", "renderer", "parser", "requires"):
+    for field in ("template", "system", *SETTINGS):
         if text := fields.text(field):
             yield Instruction(field.upper(), (text,))
     for text in fields.texts("license"):
