@@ -5,11 +5,18 @@ import pytest
 from modelpack.engine.pace import LONGEST, PAUSE_S, Pace
 
 
+def seeing(*steps: tuple[float, int, int], times: int = 10) -> Pace:
+    """Return a pace that saw these again and again: seconds, answers, prompt tokens."""
+    pace = Pace()
+    for _ in range(times):
+        for seconds, writing, reading in steps:
+            pace.took(seconds, writing=writing, reading=reading, beside=reading > 0)
+    return pace
+
+
 def steps(writing_s: float, token_s: float, count: int = 60, most: int = 256) -> list[float]:
     """Return how long the steps take in which a prompt is read beside an answer."""
-    pace = Pace()
-    for _ in range(10):
-        pace.took(writing_s, writing=1, reading=0, beside=False)
+    pace = seeing((writing_s, 1, 0))
     took = []
     for _ in range(count):
         reading = pace.room(most)
@@ -36,10 +43,7 @@ def test_no_more_is_read_than_there_is_room_for():
 
 
 def test_one_slow_step_changes_little():
-    pace = Pace()
-    for _ in range(30):
-        pace.took(0.02, writing=1, reading=0, beside=False)
-        pace.took(0.04, writing=1, reading=10, beside=True)
+    pace = seeing((0.02, 1, 0), (0.04, 1, 10), times=30)
     before = pace.room(256)
     pace.took(5.0, writing=1, reading=10, beside=True)
     assert pace.room(256) >= before * 0.7
@@ -55,9 +59,7 @@ def test_nothing_is_known_of_reading_before_it_was_measured():
 
 
 def test_a_pause_has_the_step_that_writes_after_the_one_that_reads_in_it():
-    pace = Pace()
-    for _ in range(10):
-        pace.took(0.010, writing=1, reading=0, beside=False)
+    pace = seeing((0.010, 1, 0))
     pauses = []
     for _ in range(60):
         reading = pace.room(256)
@@ -79,29 +81,19 @@ def test_prompts_are_read_where_steps_that_write_have_become_dearer():
 
 
 def test_many_prompts_may_hold_up_few_answers():
-    pace = Pace()
-    for _ in range(10):
-        pace.took(0.02, writing=1, reading=0, beside=False)
-        pace.took(0.64, writing=0, reading=64, beside=True)
+    pace = seeing((0.02, 1, 0), (0.64, 0, 64))
     alone = pace.room(256)
     assert pace.room(256, writers=1, readers=7) >= 6 * alone
     assert pace.room(256, writers=7, readers=1) <= 2 * alone
 
 
 def test_how_long_more_answers_take_is_known_from_fewer_and_more():
-    pace = Pace()
-    for _ in range(10):
-        pace.took(0.03, writing=1, reading=0, beside=False)
-        pace.took(0.10, writing=8, reading=0, beside=False)
-        pace.took(0.32, writing=0, reading=32, beside=True)
+    pace = seeing((0.03, 1, 0), (0.10, 8, 0), (0.32, 0, 32))
     assert pace.room(256, writers=1) < pace.room(256, writers=4) < pace.room(256, writers=8)
 
 
 def test_short_prompts_are_read_at_once_as_far_as_a_pause_may_go():
-    pace = Pace()
-    for _ in range(10):
-        pace.took(0.02, writing=1, reading=0, beside=False)
-        pace.took(0.32, writing=0, reading=64, beside=True)
+    pace = seeing((0.02, 1, 0), (0.32, 0, 64))
     held = pace.room(256)
     assert pace.room(256, brief=40) == held + 40
     assert pace.room(256, brief=1000) == pytest.approx(held + PAUSE_S / 0.005, abs=1)
