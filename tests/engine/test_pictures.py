@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 
 import pytest
@@ -8,7 +9,8 @@ from engine.seeing import bmp, gif, jpeg_head, png, png_of, webp
 
 from modelpack import limits
 from modelpack.engine.pictures import measure
-from modelpack.errors import InputError, LimitError
+from modelpack.engine.webp import bitmap_of
+from modelpack.errors import InputError, LimitError, MissingExtraError
 
 WHOLE = {
     "png": png(40, 30),
@@ -96,3 +98,10 @@ def test_a_picture_without_pixels_is_refused():
 def test_a_damaged_picture_is_told_as_such(data):
     with pytest.raises(InputError, match="damaged or cut off"):
         measure(data)
+
+
+def test_without_pillow_the_extra_is_named(monkeypatch):
+    picture = webp(4, 4)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(MissingExtraError, match="WebP"):
+        bitmap_of(picture)
