@@ -9,6 +9,7 @@ import pytest
 from support.serving import serving, tiny_store
 
 from modelpack.address import Address, parse_address
+from modelpack.config import Settings
 from modelpack.errors import InputError, NotFoundError
 from modelpack.server.daemon.failures import RefusedError
 from modelpack.server.daemon.guard import is_allowed_origin, is_local_host, key_of, scope_of
@@ -215,3 +216,19 @@ def test_keys_are_asked_for_and_allow_what_they_say(tmp_path):
         assert status("POST", "/api/pull", manage) == 400
         assert status("GET", "/metrics", manage) == 200
         assert status("GET", "/api/tags", manage) == 403
+
+
+def test_variables_of_ollama_count_where_ours_are_not_set(tmp_path):
+    theirs = {
+        "OLLAMA_HOST": "127.0.0.1:1234",
+        "OLLAMA_ORIGINS": "https://a.example,app://*",
+        "OLLAMA_MODELS": str(tmp_path),
+    }
+    said = ServeSettings.from_environment(theirs)
+    assert said.address.port == 1234
+    assert said.origins == ("https://a.example", "app://*")
+    assert Settings.from_environment(theirs).models == tmp_path
+    ours = {name.replace("OLLAMA", "MODELPACK"): value for name, value in theirs.items()}
+    others = {"OLLAMA_HOST": "127.0.0.1:9", "OLLAMA_ORIGINS": "https://b", "OLLAMA_MODELS": "/x"}
+    assert ServeSettings.from_environment({**others, **ours}) == said
+    assert Settings.from_environment({**others, **ours}).models == tmp_path
