@@ -10,6 +10,7 @@ import json
 import socket
 import threading
 import time
+from contextlib import ExitStack
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
@@ -18,7 +19,7 @@ from support.serving import EXAMPLE, MODEL, serving, tiny_store
 
 from modelpack import limits
 from modelpack.server import hosting
-from modelpack.server.daemon import bodies, places
+from modelpack.server.daemon import bodies, listener, places
 
 pytestmark = pytest.mark.model
 
@@ -289,3 +290,17 @@ def test_a_redirect_does_not_lead_where_only_the_server_can(own, monkeypatch):
         for server in (inner, outer):
             server.shutdown()
             server.server_close()
+
+
+def test_connections_are_bounded(tmp_path, monkeypatch):
+    monkeypatch.setattr(listener, "CONNECTIONS", 3)
+    with serving(tiny_store(tmp_path)) as served, ExitStack() as held:
+        place = urlsplit(served.url)
+        for _ in range(4):
+            address = (str(place.hostname), int(place.port or 0))
+            held.enter_context(socket.create_connection(address, timeout=10))
+        assert served.ask("GET", "/api/version").status_code == 503
+        held.close()
+        deadline = time.monotonic() + 10
+        while served.ask("GET", "/api/version").status_code != 200:
+            assert time.monotonic() < deadline
