@@ -223,8 +223,29 @@ def _trained(model: Path) -> int:
 
 
 def constrained(setting: Setting, title: str) -> Told:
-    """Write JSON by a schema, against free text."""
-    schema = {"type": "array", "items": {"type": "string"}, "minItems": 1000}
+    """Write strings in JSON by a schema, against free text: no token is dictated."""
+    return _by_schema(setting, title, {"type": "string"})
+
+
+def records(setting: Setting, title: str) -> Told:
+    """Write records in JSON by a schema, against free text: names are dictated, as in most."""
+    properties = {
+        "name": {"type": "string", "maxLength": 12},
+        "age": {"type": "integer", "minimum": 0, "maximum": 120},
+        "country": {"enum": ["France", "Germany", "Switzerland"]},
+        "is_employed": {"type": "boolean"},
+    }
+    record = {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+    return _by_schema(setting, title, record)
+
+
+def _by_schema(setting: Setting, title: str, items: dict[str, Any]) -> Told:
+    schema = {"type": "array", "items": items, "minItems": 1000}
     grammar = Grammar("json_schema", json.dumps(schema))
     return _compared(setting, title, {}, {"grammar": grammar})
 

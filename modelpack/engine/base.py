@@ -7,7 +7,7 @@ works with any `Decoder` and `Detokenizer`; `modelpack.engine.llamacpp` gives th
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import ModelPackError
@@ -227,10 +227,12 @@ class Choice(NamedTuple):
 
     token: int
     complete: bool = False
-    """Whether the grammar allows nothing after it."""
+    """Whether the grammar allows nothing after it, and after what is forced."""
     logprob: float = 0.0
     top: tuple[tuple[int, float], ...] = ()
     """The likeliest tokens and their log-probabilities."""
+    forced: tuple[int, ...] = ()
+    """Tokens that follow it in any case: the grammar allows no others."""
 
 
 class Flag(Protocol):
@@ -271,23 +273,20 @@ class Detokenizer(Protocol):
     def piece(self, token: int) -> bytes:
         """Return the bytes that *token* stands for; none for a control token."""
 
-    def ends(self, token: int) -> bool:
-        """Tell whether *token* ends an answer."""
-
-
-@runtime_checkable
-class Speller(Protocol):
-    """Tokens to what is told of them; without it, control tokens have no name."""
-
     def spelling(self, token: int) -> bytes:
         """Return the bytes that *token* stands for, or the name of a control token."""
+
+    def ends(self, token: int) -> bool:
+        """Tell whether *token* ends an answer."""
 
 
 class Sampler(Protocol):
     """Chooses tokens for one answer."""
 
-    def sample(self, row: int) -> Choice:
+    def sample(self, row: int, room: int) -> Choice:
         """Choose the token after *row* of the step just computed, and take note of it.
+
+        Up to *room* tokens may come with it where a grammar leaves no choice.
 
         Raises:
             EngineError: the grammar allows no token, or became too complex.

@@ -1,8 +1,9 @@
 """Which tokens go into the next step.
 
 One step computes rows for many slots at once. Slots that are writing come first, one token each,
-so that nobody's answer waits for somebody's prompt; prompts get what is left, in the order they
-came, and less of it while others write, because a long step is a pause in their answers.
+so that nobody's answer waits for somebody's prompt; further tokens of theirs and then prompts get
+what is left, in the order they came, and less of it while others write, because a long step is a
+pause in their answers.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Want:
     count: int
     """Tokens not computed yet."""
     writing: bool
-    """Whether the prompt is done and tokens come one by one."""
+    """Whether the prompt is done; a grammar may give several tokens at once."""
     alone: bool = False
     """Whether all of it takes a step for itself, as pictures do."""
 
@@ -53,9 +54,14 @@ def plan_step(
 ) -> list[Take]:
     """Share *capacity* rows among *wants*, which come in the order they were asked for."""
     waiting = [want for want in wants if want.count > 0]
-    takes = [Take(want.slot, 1, want.count == 1) for want in waiting if want.writing][:capacity]
-    chunk = min(mixed_chunk, prompt_chunk) if takes else prompt_chunk
-    budget = min(capacity - len(takes), chunk)
+    writing = [want for want in waiting if want.writing][:capacity]
+    chunk = min(mixed_chunk, prompt_chunk) if writing else prompt_chunk
+    budget = min(capacity - len(writing), chunk)
+    takes: list[Take] = []
+    for want in writing:
+        more = min(want.count - 1, budget)
+        takes.append(Take(want.slot, 1 + more, 1 + more == want.count))
+        budget -= more
     for want in waiting:
         if want.writing or budget <= 0 or (want.alone and takes):
             continue

@@ -61,17 +61,22 @@ class Constraint:
         self._check()
         return self._bytes
 
-    def accept(self, token: int) -> bool:
-        """Go on with *token*; return whether nothing may follow it.
+    def accept(self, *tokens: int) -> bool:
+        """Go on with *tokens*; return whether nothing may follow them.
 
         Raises:
-            EngineError: the token is not allowed, or the grammar became too complex.
+            EngineError: one of them is not allowed, or the grammar became too complex.
         """
-        self._matcher.consume_token(token)
+        self._matcher.consume_tokens(tokens)
         if not self._matcher.is_stopped():
             return False
         self._check()
         return True
+
+    def forced(self) -> list[int]:
+        """Return the tokens that are next in any case, because no others are allowed."""
+        found: list[int] = self._matcher.compute_ff_tokens()
+        return found
 
     def _check(self) -> None:
         if self._matcher.is_error():

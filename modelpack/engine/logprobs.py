@@ -31,7 +31,7 @@ class Logprobs:
         if not self._top:
             return norm, ()
         found = self._best.find(logits, largest)
-        values = norm - logits[found].astype("f8")
-        order = values.argsort(kind="stable")[: self._top]
-        values = numpy.minimum(-values[order], 0.0)
-        return norm, tuple(zip(found[order].tolist(), values.tolist(), strict=True))
+        values = logits[found]
+        order = (-values).argsort(kind="stable")[: self._top]
+        likeliest = zip(found[order].tolist(), values[order].tolist(), strict=True)
+        return norm, tuple([(token, min(0.0, value - norm)) for token, value in likeliest])

@@ -42,6 +42,9 @@ from modelpack.errors import EngineError, ModelPackError
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+FORCED = 64
+"""Tokens that a grammar may give at once, at most."""
+
 Owned: TypeAlias = tuple[int, Event | Failed]
 """A request's number, and what there is to say to whoever asked."""
 
@@ -80,7 +83,7 @@ class _Step(NamedTuple):
     reading: frozenset[int] = frozenset()
     """Requests with a prompt in it."""
     rows: int = 0
-    """Tokens of prompts in it."""
+    """Tokens in it but for one of each answer."""
 
 
 class Loop:
@@ -104,6 +107,8 @@ class Loop:
         self._cancelled: set[int] = set()
         self._computing: frozenset[int] = frozenset()
         """Requests with a prompt in the step being computed."""
+        self._unsaid: list[Owned] = []
+        """What a step that was broken off has left to be said."""
         self._pace = Pace()
         self._read_last = False
         self._crowded = False
@@ -155,13 +160,14 @@ class Loop:
 
     def step(self) -> list[Owned]:
         """Compute one step and return what became known in it."""
-        said = self._drop_cancelled()
+        self._unsaid += self._drop_cancelled()
         self._admit()
         try:
-            said += self._advance()
+            self._unsaid += self._advance()
         except BaseException:
             self._memory.restore(self._memory.slots)
             raise
+        said, self._unsaid = self._unsaid, []
         return said
 
     def run(self, request: Request, cancel: Flag | None = None) -> Generator[Event, None, None]:
@@ -250,10 +256,10 @@ class Loop:
         return self._plan_writing() or self._plan_reading()
 
     def _plan_writing(self) -> _Step | None:
-        """Return the next step where all are writing, which is nearly always."""
+        """Return the next step where all are writing one token, which is nearly always."""
         parts: list[_Part] = []
         for slot, job in self._memory.busy[: self._bounds.n_batch]:
-            if not job.writing:
+            if not job.writing or len(job.pending) > 1:
                 return None
             chunk = Chunk(slot.index, len(slot.held), job.pending, True)
             parts.append(_Part(slot, job, chunk))
@@ -271,7 +277,7 @@ class Loop:
             wants = take_turns(wants, read=not self._read_last)
         writers = sum(job.writing for _, job in busy)
         most = bounds.prompt_chunk
-        if writers:
+        if writers and len(busy) > 1:
             most = self._pace.room(
                 MIXED_CHUNK,
                 writers=writers,
@@ -292,7 +298,7 @@ class Loop:
             chunk = Chunk(slot.index, len(slot.held), tokens, output)
             parts.append(_Part(slot, job, chunk))
         read = [part for part in parts if not part.job.writing]
-        rows = sum(len(part.chunk.tokens) for part in read)
+        rows = sum(len(part.chunk.tokens) for part in parts) - (len(parts) - len(read))
         return _Step(parts, frozenset(part.job.number for part in read), rows)
 
     def _timed(self, step: _Step, began: float) -> list[Owned]:
@@ -334,13 +340,13 @@ class Loop:
             slot.held.extend(chunk.tokens)
             job.computed(len(chunk.tokens))
         said: list[Owned] = []
-        row = -1
+        row, n_ctx = -1, self._bounds.n_ctx
         for slot, job, chunk in parts:
             row += len(chunk.tokens)
             if not chunk.output:
                 continue
             try:
-                choice = job.sampler.sample(row)
+                choice = job.sampler.sample(row, max(0, min(FORCED, n_ctx - len(slot.held) - 1)))
             except EngineError as error:
                 said.append(self._fail(job, error))
             else:

@@ -89,6 +89,10 @@ class LlamaSampler:
         self.mask: Mask | None = None
         """How a grammar is minded where there is no shortlist."""
         self.logprobs: Logprobs | None = None
+        self._forced: list[int] = []
+        """What comes next in any case, and is known to the chain and the grammar."""
+        self._complete = False
+        """Whether nothing may come after that."""
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         for stage in chain:
             link = _link(library, stage, rows.vocabulary_size)
@@ -99,26 +103,47 @@ class LlamaSampler:
         for token in tokens:
             self._library.llama_sampler_accept(self._chain, token)
 
-    def sample(self, row: int) -> Choice:
+    def sample(self, row: int, room: int) -> Choice:
         """Choose the token after *row* of the step just computed, and take note of it.
+
+        Up to *room* tokens come with it where the grammar leaves no choice, unless it is wanted how
+        likely they are.
 
         Raises:
             EngineError: the grammar allows no token, or became too complex.
         """
         if self.logprobs is None:
-            token = self._choose(row)
-            return Choice(token, self._complete(token))
+            token = self._next(row)
+            forced: tuple[int, ...] = ()
+            if self._forced:
+                forced = tuple(self._forced[:room])
+                del self._forced[:room]
+            return Choice(token, self._complete and not self._forced, forced=forced)
         logits = self._rows[row]
         norm, top = self.logprobs.measure(logits)
-        token = self._choose(row)
+        token = self._next(row)
         logprob = min(0.0, float(logits[token]) - norm)
-        return Choice(token, self._complete(token), logprob, top)
+        return Choice(token, self._complete and not self._forced, logprob, top)
 
     def close(self) -> None:
         """Free the chain; a second time does nothing."""
         chain, self._chain = self._chain, None
         if chain is not None:
             self._library.llama_sampler_free(chain)
+
+    def _next(self, row: int) -> int:
+        """Return the next token; where there is no choice, the chain is not asked."""
+        if self._forced:
+            return self._forced.pop(0)
+        token = self._choose(row)
+        if self.constraint is not None:
+            self._complete = self.constraint.accept(token)
+            forced = () if self._complete else self.constraint.forced()
+            if forced:
+                self.accept(forced)
+                self._complete = self.constraint.accept(*forced)
+                self._forced += forced
+        return token
 
     def _choose(self, row: int) -> int:
         if self.mask is not None and self.constraint is not None:
@@ -137,9 +162,6 @@ class LlamaSampler:
             if allowed is not None:
                 raise EngineError("the grammar allows no token here")
         return int(self._sample(self._chain, self._context, row))
-
-    def _complete(self, token: int) -> bool:
-        return self.constraint is not None and self.constraint.accept(token)
 
 
 def build_sampler(

@@ -16,7 +16,6 @@ from modelpack.engine.base import (
     Reason,
     Request,
     Sampler,
-    Speller,
     Statistics,
     TokenLogprob,
 )
@@ -43,6 +42,8 @@ class Job:
     """Tokens that are next to be computed."""
     unread: int = 0
     """How many tokens of the prompt there were to be computed when it began."""
+    certain: int = 1
+    """How many tokens the last step gave at once."""
     cached: int = 0
     generated: int = 0
     last: int = -1
@@ -67,8 +68,8 @@ class Job:
 
     @property
     def writing(self) -> bool:
-        """Whether tokens come one by one, and not a prompt, for the first time or again."""
-        return self.generated > 0 and len(self.pending) == 1
+        """Whether what is pending was just chosen, and is no prompt that is read or read again."""
+        return self.generated > 0 and len(self.pending) <= self.certain
 
     @property
     def waiting(self) -> int:
@@ -81,6 +82,7 @@ class Job:
         """Begin, or go on elsewhere, with the first *cached* tokens already computed."""
         self.pending = self.tokens[cached:]
         self.unread = len(self.pending)
+        self.certain = 1
         if not self.started_s:
             self.cached = cached
             self.started_s = self.clock()
@@ -95,7 +97,7 @@ class Job:
         self.pending = self.pending[count:]
 
     def sampled(self, token: int) -> None:
-        """Take note of the next token of the answer."""
+        """Take note of the next token of the answer, behind those that are pending."""
         if not self.generated:
             self.prompt_done_s = self.clock()
         if token == self.last:
@@ -103,35 +105,27 @@ class Job:
         else:
             self.last, self.repeated = token, 0
         self.generated += 1
-        self.pending = (token,)
+        self.pending = (*self.pending, token)
 
     def take(
         self, choice: Choice, detokenizer: Detokenizer, *, endless: int
     ) -> tuple[list[Event], Reason | None]:
-        """Return what the next token lets us tell, and why the answer ends if it does.
+        """Return what the next tokens let us tell, and why the answer ends if it does.
 
         One without a bound ends after *endless* tokens.
         """
-        request, text, token = self.request, self.text, choice.token
-        limit = request.sampling.num_predict
-        if limit == 0:
-            return [], "length"
-        self.sampled(token)
-        if detokenizer.ends(token):
-            return [], "stop"
-        if request.wants_tokens:
-            self._known.append(token)
-        if request.logprobs:
-            self._logprobs.append(_describe(choice, detokenizer, text.decoded))
-        piece = detokenizer.piece(token)
-        if token in request.spoken and isinstance(detokenizer, Speller):
-            piece = detokenizer.spelling(token)
-        events = self._tell(text.feed(piece))
-        if text.stop or choice.complete or 0 < request.repeats < self.repeated:
-            return events, "stop"
-        if self.generated >= (limit if limit > 0 else endless):
-            return events, "length"
-        return events, None
+        if not choice.forced:
+            self.certain = 1
+            return self._take(choice, detokenizer, endless)
+        *others, last = map(Choice, (choice.token, *choice.forced))
+        events: list[Event] = []
+        for one in (*others, last._replace(complete=choice.complete)):
+            more, reason = self._take(one, detokenizer, endless)
+            events += more
+            if reason is not None:
+                break
+        self.certain = len(self.pending)
+        return events, reason
 
     def end(self, reason: Reason) -> list[Event]:
         """Return the rest of the text, if any, and the end."""
@@ -144,6 +138,30 @@ class Job:
     def close(self) -> None:
         """Free the sampler; a second time does nothing."""
         self.sampler.close()
+
+    def _take(
+        self, choice: Choice, detokenizer: Detokenizer, endless: int
+    ) -> tuple[list[Event], Reason | None]:
+        request, text, token = self.request, self.text, choice.token
+        limit = request.sampling.num_predict
+        if limit == 0:
+            return [], "length"
+        self.sampled(token)
+        if detokenizer.ends(token):
+            return [], "stop"
+        if request.wants_tokens:
+            self._known.append(token)
+        if request.logprobs:
+            self._logprobs.append(_describe(choice, detokenizer, text.decoded))
+        piece = detokenizer.piece(token)
+        if token in request.spoken:
+            piece = detokenizer.spelling(token)
+        events = self._tell(text.feed(piece))
+        if text.stop or choice.complete or 0 < request.repeats < self.repeated:
+            return events, "stop"
+        if self.generated >= (limit if limit > 0 else endless):
+            return events, "length"
+        return events, None
 
     def _tell(self, text: str) -> list[Event]:
         if not text:
@@ -173,11 +191,8 @@ class Job:
 
 
 def _describe(choice: Choice, detokenizer: Detokenizer, start: int) -> TokenLogprob:
-    spelling = detokenizer.spelling if isinstance(detokenizer, Speller) else detokenizer.piece
-    top: tuple[TokenLogprob, ...] = ()
-    if choice.top:
-        tokens, values = zip(*choice.top, strict=True)
-        top = tuple(map(TokenLogprob, tokens, map(spelling, tokens), values))
+    spelling = detokenizer.spelling
+    top = tuple([TokenLogprob(token, spelling(token), value) for token, value in choice.top])
     return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, top, start)
 
 

@@ -194,6 +194,8 @@ class _Endless:
     def piece(self, _token: int) -> bytes:
         return b"x"
 
+    spelling = piece
+
     def ends(self, _token: int) -> bool:
         return False
 

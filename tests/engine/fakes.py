@@ -21,6 +21,8 @@ class AlphabetDecoder:
         self.refuses_shifts = False
         self.aborts_next = False
         self.aborted = self.refused = 0
+        self.forces: dict[str, str] = {}
+        """Letters that follow one in any case, as with a grammar; in the order of the alphabet."""
         self.during: Callable[[], None] | None = None
         """What happens elsewhere while a step is computed."""
         self.memory: dict[int, list[int]] = {}
@@ -89,10 +91,14 @@ class AlphabetSampler:
     def __init__(self, decoder: AlphabetDecoder) -> None:
         self._decoder = decoder
         self._open = True
+        self._forced = ""
 
-    def sample(self, row: int) -> Choice:
+    def sample(self, row: int, room: int) -> Choice:
         token = self._decoder.after(row)
-        return Choice(token, logprob=-0.5, top=((token, -0.5), (ord("!"), -2.0)))
+        forced = self._forced[1:] or self._decoder.forces.get(chr(token), "")
+        self._forced = forced[room:]
+        top = (token, -0.5), (ord("!"), -2.0)
+        return Choice(token, logprob=-0.5, top=top, forced=tuple(map(ord, forced[:room])))
 
     def close(self) -> None:
         self._decoder.open_samplers -= self._open

@@ -33,6 +33,16 @@ def test_prompts_get_less_while_someone_is_writing():
     assert takes == [Take(0, 1, output=True), Take(1, 256, output=False)]
 
 
+def test_further_tokens_of_answers_come_after_the_first_of_each_and_before_prompts():
+    wants = [Want(0, 9, writing=False), Want(1, 6, writing=True), Want(2, 3, writing=True)]
+    takes = plan_step(wants, capacity=100, mixed_chunk=6)
+    assert takes == [Take(1, 6, output=True), Take(2, 2, output=False)]
+    assert plan_step(wants, capacity=100, mixed_chunk=8)[1:] == [
+        Take(2, 3, output=True),
+        Take(0, 1, output=False),
+    ]
+
+
 def test_prompts_share_what_is_left_in_the_order_they_came():
     wants = [Want(3, 6, writing=False), Want(1, 6, writing=False), Want(2, 6, writing=False)]
     assert plan_step(wants, capacity=100, prompt_chunk=8) == [
@@ -45,6 +55,7 @@ def test_prompts_share_what_is_left_in_the_order_they_came():
 def test_a_step_never_exceeds_its_capacity(capacity):
     wants = [Want(slot, 1, writing=True) for slot in range(3)]
     wants += [Want(slot, 40, writing=False) for slot in range(3, 6)]
+    wants += [Want(6, 5, writing=True)]
     assert sum(take.count for take in plan_step(wants, capacity=capacity)) <= capacity
 
 

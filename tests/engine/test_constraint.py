@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import importlib
 import json
 import re
@@ -68,6 +69,59 @@ def test_a_schema_is_followed_to_its_end_whatever_the_model_would_say(engine, se
     assert len(value["city"]) <= 12
     assert 3 <= value["people"] <= 9
     assert set(value["tags"]) <= {"old", "new"}
+
+
+class Counter:
+    """Counts the steps of an engine."""
+
+    def __init__(self, engine, monkeypatch) -> None:
+        self.steps = 0
+        self._decode = engine.loop._decoder.decode
+        monkeypatch.setattr(engine.loop._decoder, "decode", self.decode)
+
+    def decode(self, chunks):
+        self.steps += 1
+        return self._decode(chunks)
+
+
+@pytest.mark.parametrize("which", ["engine", "large"])
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_names_that_a_schema_dictates_take_no_steps_of_their_own(request, monkeypatch, which, seed):
+    loaded = request.getfixturevalue(which)
+    steps = Counter(loaded, monkeypatch)
+    names = [f"a_name_of_some_length_{number}" for number in range(4)]
+    schema = {
+        "type": "object",
+        "properties": {name: {"enum": [True, False]} for name in names},
+        "required": names,
+        "additionalProperties": False,
+    }
+    asked_for = constrained(loaded, RAMBLE, Grammar("json_schema", json.dumps(schema)), seed=seed)
+    *pieces, finished = loaded.loop.run(asked_for)
+    assert list(json.loads("".join(piece.text for piece in pieces))) == names
+    assert finished.reason == "stop"
+    assert steps.steps < finished.statistics.generated_tokens / 2
+    told = dataclasses.replace(asked_for, logprobs=True)
+    *one_by_one, ended = loaded.loop.run(told)
+    assert "".join(piece.text for piece in one_by_one) == "".join(piece.text for piece in pieces)
+    assert ended.statistics.generated_tokens == finished.statistics.generated_tokens
+    likely = [token for piece in one_by_one for token in piece.logprobs]
+    assert len(likely) == ended.statistics.generated_tokens
+
+
+def test_an_answer_that_is_forced_to_its_end_needs_no_more_steps(engine, monkeypatch):
+    steps = Counter(engine, monkeypatch)
+    said, reason = answer(engine, Grammar("lark", 'start: "exactly this, and nothing else"'))
+    assert (said, reason) == ("exactly this, and nothing else", "stop")
+    assert steps.steps <= 2
+
+
+def test_penalties_hear_of_what_was_forced(engine):
+    grammar = Grammar("regex", "a{20}[ab]")
+    (letter,) = engine.vocabulary.tokenize("a", special=False)[-1:]
+    wishes = {"temperature": 0, "logit_bias": ((letter, 40.0),)}
+    assert answer(engine, grammar, **wishes)[0] == 21 * "a"
+    assert answer(engine, grammar, frequency_penalty=5.0, **wishes)[0] == 20 * "a" + "b"
 
 
 def test_json_mode_is_any_object(engine):

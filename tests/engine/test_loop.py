@@ -141,6 +141,51 @@ def test_the_loop_can_be_used_after_a_step_that_was_broken_off(decoder, failure)
     assert finished.statistics.cached_tokens <= 2
 
 
+def test_what_is_forced_is_told_at_once_and_computed_together(decoder):
+    decoder.forces = {"c": "defg"}
+    *pieces, finished = make_loop(decoder).run(ask("a", num_predict=8))
+    assert text_of(pieces) == "bcdefghi"
+    assert finished.statistics.generated_tokens == 8
+    assert [len(step[0].tokens) for step in decoder.steps] == [1, 1, 5, 1]
+    assert all(step[0].output for step in decoder.steps)
+
+
+@pytest.mark.parametrize(
+    ("limits", "said", "reason"),
+    [
+        ({"num_predict": 4}, "bcde", "length"),
+        ({"num_predict": 6}, "bcdefg", "length"),
+        ({"stop": ("ef",)}, "bcd", "stop"),
+    ],
+)
+def test_an_answer_may_end_within_what_is_forced(decoder, limits, said, reason):
+    decoder.forces = {"c": "defghi"}
+    *pieces, finished = make_loop(decoder).run(ask("a", **limits))
+    assert (text_of(pieces), finished.reason) == (said, reason)
+
+
+@pytest.mark.parametrize("n_ctx", range(4, 12))
+def test_what_is_forced_never_exceeds_the_context(decoder, n_ctx):
+    decoder.forces = {"c": "defghijk"}
+    *pieces, finished = make_loop(decoder, n_ctx=n_ctx).run(ask("a"))
+    *plain, ended = make_loop(AlphabetDecoder(), n_ctx=n_ctx).run(ask("a"))
+    assert (text_of(pieces), finished.reason) == (text_of(plain), ended.reason)
+    assert len(decoder.memory[0]) <= n_ctx
+
+
+def test_what_is_forced_leaves_a_neighbours_steps_short(decoder):
+    decoder.forces = {"b": "cdefghijklmnopqrstuvwxy"}
+    loop = make_loop(decoder, slots=2)
+    numbers = [loop.submit(ask(text)) for text in ("a", "b")]
+    said = dict.fromkeys(numbers, "")
+    while loop.busy:
+        for number, event in loop.step():
+            said[number] += event.text if isinstance(event, Delta) else "."
+    assert list(said.values()) == ["bcdefghijklmnopqrstuvwxyz.", "cdefghijklmnopqrstuvwxyz."]
+    assert max(sum(len(c.tokens) for c in step) for step in decoder.steps) < 20
+    assert all({c.slot for c in step} == {0, 1} for step in decoder.steps[:3])
+
+
 def test_slots_write_at_the_same_time_and_their_answers_stay_apart(decoder):
     loop = make_loop(decoder, slots=2)
     numbers = [loop.submit(ask(text)) for text in ("v", "tu", "x")]

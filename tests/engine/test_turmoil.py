@@ -22,6 +22,7 @@ class Turmoil:
         self.decoder = AlphabetDecoder(room=self.draw.choice([60, 100, 300, 10_000]))
         self.decoder.refuses_cuts = self.draw.random() < 0.3
         self.decoder.refuses_shifts = self.draw.random() < 0.3
+        self.decoder.forces = self.draw.choice([{}, {"d": "efgh", "p": "qrstuvw"}])
         self.loop = make_loop(self.decoder, n_ctx=50, slots=self.draw.randint(1, 4))
         self.asked: dict[int, str] = {}
         self.said: dict[int, str] = {}
