@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeAlias
 
+from modelpack.engine.cores import count_cores
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import ModelPackError
 
@@ -88,6 +89,11 @@ class LoadOptions:
     A pool serves more slots with the same memory. But what is in it moves the last digits of what
     others compute, so that a seed gives the same answer only without one.
     """
+
+    @property
+    def threads(self) -> int:
+        """How many threads there are: as many as are asked for, or one for each core."""
+        return self.n_threads or count_cores()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

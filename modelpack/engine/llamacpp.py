@@ -18,7 +18,6 @@ from modelpack.engine.base import LoadOptions, context_size
 from modelpack.engine.batch import PROMPT_CHUNK, PROMPT_CHUNK_CPU
 from modelpack.engine.closing import Closing
 from modelpack.engine.constraint import Constraints
-from modelpack.engine.cores import count_cores
 from modelpack.engine.crew import MATRICES, Crew
 from modelpack.engine.decoder import LlamaDecoder
 from modelpack.engine.loading import ErrorLines, Progress, apply_adapters, metadata_of, read_weights
@@ -139,7 +138,7 @@ class Engine(Closing):
     def _make_crew(self, options: LoadOptions) -> Crew:
         library, model = self._library, self._model
         layers = max(1, int(library.llama_model_n_layer(model)))
-        most = options.n_threads or count_cores()
+        most = options.threads
         return Crew(most, int(library.llama_model_size(model)) // (layers * MATRICES))
 
     def _make_context(self, options: LoadOptions) -> Handle:

@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from modelpack.engine import llamacpp
 from modelpack.engine.base import CONTEXT, Chunk
-from modelpack.engine.cores import count_cores
 from modelpack.engine.decoder import Batch
 from modelpack.engine.loading import metadata_of
 from modelpack.engine.purpose import LAST_RANKS, RANK, pooling_of
@@ -138,7 +137,7 @@ class PooledContext:
         if self._in_two:
             params.n_ubatch = ROOM
         params.n_seq_max = self.most
-        params.n_threads = params.n_threads_batch = options.n_threads or count_cores()
+        params.n_threads = params.n_threads_batch = options.threads
         exact = not causal and self._rows <= _EXACT
         flash = "DISABLED" if exact else "AUTO"
         params.flash_attn_type = getattr(library, f"LLAMA_FLASH_ATTN_TYPE_{flash}")

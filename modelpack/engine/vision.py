@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from modelpack import limits
-from modelpack.engine.cores import count_cores
 from modelpack.engine.media import run_of
 from modelpack.engine.pictures import measure
 from modelpack.engine.webp import bitmap_of, is_webp
@@ -86,7 +85,7 @@ class Vision:
         self._no_callback = library.mtmd_helper_post_decode_callback()
         errors.hear(library.mtmd_helper_log_set)
         params = library.mtmd_context_params_default()
-        params.use_gpu, params.n_threads = on_gpu, options.n_threads or count_cores()
+        params.use_gpu, params.n_threads = on_gpu, options.threads
         params.print_timings = params.warmup = False
         errors.clear()
         self._handle: Handle | None = library.mtmd_init_from_file(os.fsencode(path), model, params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import signal
@@ -11,6 +12,7 @@ from collections import Counter
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from modelpack.engine.base import Delta, Finished
 from modelpack.errors import EngineError, ModelPackError
@@ -20,6 +22,15 @@ from modelpack.template.chat import ChatMessage
 
 PARALLEL = 4
 GREEDY = {"temperature": 0.0, "num_predict": 40}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "name_of_the_city": {"type": "string", "maxLength": 8},
+        "is_a_capital": {"type": "boolean"},
+    },
+    "required": ["name_of_the_city", "is_a_capital"],
+    "additionalProperties": False,
+}
 ENDLESS = {"temperature": 0.0, "num_predict": 100_000}
 
 
@@ -79,7 +90,7 @@ class Soak:
     def _client(self, model: WorkerModel, over: threading.Event, rng: random.Random) -> None:
         while not over.is_set():
             began = time.monotonic()
-            deed = rng.choice((self._answered, self._answered, self._cancelled, self._left))
+            deed = rng.choice((self._answered, self._structured, self._cancelled, self._left))
             try:
                 end = deed(model, rng)
             except EngineError as error:
@@ -96,6 +107,18 @@ class Soak:
         if text != self.answer or not isinstance(last, Finished):
             self.tally.wrong.append(f"{text!r} {last}")
         return "answered"
+
+    def _structured(self, model: WorkerModel, rng: random.Random) -> str:
+        """Have a record written, most of which the schema dictates."""
+        message = ChatMessage(role="user", content=self.question)
+        options = {"seed": rng.randrange(1000), "num_predict": 200}
+        *said, last = model.chat([message], format=SCHEMA, options=options)
+        text = "".join(reply.text for reply in said if isinstance(reply, Delta))
+        if not isinstance(last, Finished) or last.reason != "stop":
+            self.tally.wrong.append(f"{text!r} {last}")
+        elif list(json.loads(text)) != list(SCHEMA["required"]):
+            self.tally.wrong.append(text)
+        return "structured"
 
     def _cancelled(self, model: WorkerModel, rng: random.Random) -> str:
         flag = threading.Event()
