@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import json
+import random
 import re
 import sys
 import threading
@@ -107,6 +108,35 @@ def test_names_that_a_schema_dictates_take_no_steps_of_their_own(request, monkey
     assert ended.statistics.generated_tokens == finished.statistics.generated_tokens
     likely = [token for piece in one_by_one for token in piece.logprobs]
     assert len(likely) == ended.statistics.generated_tokens
+
+
+@pytest.mark.parametrize("which", ["engine", "large"])
+@pytest.mark.parametrize(
+    "grammar",
+    [
+        SCHEMA,
+        Grammar("json"),
+        Grammar("regex", "(north|south)(east|west)? of [A-Z][a-z]+, please"),
+        Grammar("lark", 'start: "once upon a time" (" there was" | " there were") /[ a-z]{3}/'),
+    ],
+)
+def test_what_is_forced_is_all_that_is_allowed(request, which, grammar):
+    loaded = request.getfixturevalue(which)
+    draw = random.Random(1)
+    met = 0
+    for _ in range(5):
+        constraint = loaded.constraints.constraint(grammar)
+        for _ in range(60):
+            forced = constraint.forced()
+            bits = constraint.allowed()
+            tokens = range(loaded.vocabulary.size)
+            allowed = [token for token in tokens if bits[token >> 3] >> (token & 7) & 1]
+            if forced:
+                met += 1
+                assert allowed == forced[:1]
+            if not allowed or constraint.accept(draw.choice(allowed)):
+                break
+    assert met
 
 
 def test_an_answer_that_is_forced_to_its_end_needs_no_more_steps(engine, monkeypatch):
