@@ -48,7 +48,8 @@ await ollama.copy({ source: "made", destination: "other" });
 await ollama.delete({ model: "made" });
 await ollama.delete({ model: "other" });
 await assert.rejects(ollama.chat({ model: "nothing", messages }), /not found/);
-const ended = await ollama.chat({ model: "tiny", messages, options, stream: true });
+const endless = { model: "tiny", prompt: "Hello", raw: true, options: { num_predict: 100_000 } };
+const ended = await ollama.generate({ ...endless, stream: true });
 await assert.rejects(async () => {
   for await (const part of ended) ended.abort(part);
 }, /abort/i);
