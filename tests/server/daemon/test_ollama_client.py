@@ -42,10 +42,17 @@ def test_chat_answers_at_once(client):
 def test_chat_streams(client):
     *pieces, last = client.chat(MODEL, ask(QUESTION), options=GREEDY, stream=True)
     assert "".join(piece.message.content for piece in pieces) == ANSWER
-    assert len(pieces) > 1
     assert not any(piece.done for piece in pieces)
     assert last.done
     assert last.message.content == ""
+
+
+def test_a_long_answer_comes_in_pieces(client):
+    numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 1000}
+    wishes = {"seed": 1, "temperature": 5.0, "num_predict": 500}
+    *pieces, last = client.generate(MODEL, "Hello", format=numbers, options=wishes, stream=True)
+    assert last.eval_count == 500
+    assert len(pieces) > 1
 
 
 def test_generate_answers_and_goes_on_from_its_context(client):

@@ -48,7 +48,8 @@ await ollama.copy({ source: "made", destination: "other" });
 await ollama.delete({ model: "made" });
 await ollama.delete({ model: "other" });
 await assert.rejects(ollama.chat({ model: "nothing", messages }), /not found/);
-const endless = { model: "tiny", prompt: "Hello", raw: true, options: { num_predict: 100_000 } };
+const format = { type: "array", items: { type: "integer" }, minItems: 100_000 };
+const endless = { model: "tiny", prompt: "Hello", format, options: { temperature: 5 } };
 const ended = await ollama.generate({ ...endless, stream: true });
 await assert.rejects(async () => {
   for await (const part of ended) ended.abort(part);
