@@ -43,7 +43,9 @@ class Pace:
         self._largest = _UNKNOWN
 
     def took(self, seconds: float, *, writing: int, reading: int, beside: bool) -> None:
-        """Take note of a step of *seconds* with *writing* answers and *reading* prompt tokens.
+        """Take note of a step of *seconds* with *writing* answers and *reading* further tokens.
+
+        Those are of prompts, and of what a grammar adds to an answer.
 
         *beside* says whether prompts were read while somebody was being answered.
         """

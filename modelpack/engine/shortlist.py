@@ -85,12 +85,11 @@ class Mask:
         self._eight = numpy.where(bits == 1, numpy.float32(0), numpy.float32(-math.inf))
         self._added = numpy.empty((-(-vocabulary_size // 32) * 4, 8), "f4")
         self._flat = self._added.ravel()[:vocabulary_size]
-        self._add = numpy.add
 
     def apply(self, logits: Array, allowed: Array) -> None:
         """Change *logits* in their place; *allowed* has a bit for each token."""
         self._eight.take(allowed, 0, self._added, "wrap")
-        self._add(logits, self._flat, logits)
+        logits += self._flat
 
 
 class Shortlist:
