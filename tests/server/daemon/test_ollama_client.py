@@ -50,7 +50,7 @@ def test_chat_streams(client):
 def test_a_long_answer_comes_in_pieces(client):
     numbers = {"type": "array", "items": {"type": "integer"}, "minItems": 1000}
     wishes = {"seed": 1, "temperature": 5.0, "num_predict": 500}
-    *pieces, last = client.generate(MODEL, "Hello", format=numbers, options=wishes, stream=True)
+    *pieces, last = client.chat(MODEL, ask("Hello"), format=numbers, options=wishes, stream=True)
     assert last.eval_count == 500
     assert len(pieces) > 1
 
