@@ -318,25 +318,22 @@ def test_the_lock_is_held_for_short_steps_only(root):
             path = root / "temporary" / "x"
             path.write_bytes(b"%d" % number)
             blobs.commit("demo/a", digest, path)
-        longest, ended = 0.0, threading.Event()
+        times, ended = 0, threading.Event()
 
-        def wait_for_the_lock():
-            nonlocal longest
+        def take_the_lock():
+            nonlocal times
             while not ended.is_set():
-                asked = time.monotonic()
                 with layout.changing:
-                    longest = max(longest, time.monotonic() - asked)
+                    times += 1
                 time.sleep(0.001)
 
-        watcher = threading.Thread(target=wait_for_the_lock)
+        watcher = threading.Thread(target=take_the_lock)
         watcher.start()
-        begun = time.monotonic()
         done = collect(layout, Policy(now=time.time() + 9, grace_s=0.0), lambda: True)
-        whole = time.monotonic() - begun
         ended.set()
         watcher.join()
     assert len(done.contents) == 2000
-    assert longest < whole / 2
+    assert times > 9  # not only before and after
 
 
 def test_ending_the_registry_ends_a_collection_between_its_steps(root):
