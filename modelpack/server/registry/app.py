@@ -39,11 +39,11 @@ def build(layout: Layout, users: Htpasswd | None) -> ASGIApp:
         middleware.append(Middleware(BasicAuthentication, users=users))
     app = Starlette(
         routes=[
+            *BlobEndpoints(blobs).routes(),  # first what is asked for most
             Route("/v2/", _ping, methods=["GET"]),
             Route("/v2", _ping, methods=["GET"]),
             *ManifestEndpoints(manifests, referrers).routes(),
             *UploadEndpoints(Uploads(layout), blobs).routes(),
-            *BlobEndpoints(blobs).routes(),
         ],
         middleware=middleware,
         exception_handlers={

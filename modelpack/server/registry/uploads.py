@@ -40,7 +40,7 @@ class UploadEndpoints:
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> Iterable[Route]:
-        """Return the routes; they must stand before those of blobs."""
+        """Return the routes."""
         for start in ("/v2/{name:path}/blobs/uploads/", "/v2/{name:path}/blobs/uploads"):
             yield Route(start, self.start, methods=["POST"])
         upload = "/v2/{name:path}/blobs/uploads/{upload}"

@@ -31,9 +31,10 @@ class Blobs:
     def find(self, repository: str, digest: ContentDigest) -> tuple[Path, int]:
         """Return file and size of a blob; refuse the request if *repository* does not have it."""
         folder = self._layout.blob(digest)
+        data = folder / "data"
         try:
-            (folder / "in" / flat(repository)).stat()
-            return folder / "data", (folder / "data").stat().st_size
+            folder.joinpath("in", flat(repository)).stat()
+            return data, data.stat().st_size
         except FileNotFoundError:
             raise errors.blob_unknown(digest) from None
 
