@@ -43,10 +43,11 @@ class BlobEndpoints:
     async def get(self, request: Request) -> Response:
         """Send a blob or a part of it."""
         name, digest = repository(request), ContentDigest.parse(request.path_params["digest"])
+        content = None
         if request.method == "HEAD":
-            path, size, content = await run_in_threadpool(self._asked, name, digest)
+            size = await run_in_threadpool(self._asked, name, digest)
         else:  # to hand it to a thread takes longer than to look
-            path, size, content = self._found(name, digest)
+            size, content = self._blobs.read(name, digest, SMALL)
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Type": "application/octet-stream",
@@ -65,7 +66,7 @@ class BlobEndpoints:
             return Response(status_code=status, headers=headers)
         if content is not None:
             return Response(content[start:stop], status, headers)
-        return _FilePart(path, start, stop, status, headers)
+        return _FilePart(self._blobs.path(digest), start, stop, status, headers)
 
     async def delete(self, request: Request) -> Response:
         """Take a blob from a repository."""
@@ -73,19 +74,9 @@ class BlobEndpoints:
         await run_in_threadpool(self._blobs.delete, name, digest)
         return Response(status_code=202)
 
-    def _asked(self, name: str, digest: ContentDigest) -> tuple[Path, int, None]:
+    def _asked(self, name: str, digest: ContentDigest) -> int:
         self._blobs.keep(name, digest)  # a push that finds it here will not send it
-        return *self._blobs.find(name, digest), None
-
-    def _found(self, name: str, digest: ContentDigest) -> tuple[Path, int, bytes | None]:
-        path, size = self._blobs.find(name, digest)
-        if size > SMALL:
-            return path, size, None
-        try:
-            content = path.read_bytes()
-        except FileNotFoundError:  # deleted since it was found
-            raise errors.blob_unknown(digest) from None
-        return path, len(content), content
+        return self._blobs.size(name, digest)
 
 
 def choose_range(text: str, size: int) -> tuple[int, int] | None:

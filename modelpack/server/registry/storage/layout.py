@@ -79,7 +79,11 @@ class Layout:
 
     def blob(self, digest: ContentDigest) -> Path:
         """Return the folder of a blob."""
-        return self.root.joinpath("blobs", digest.algorithm, digest.hex[:2], digest.hex)
+        return Path(self.blob_name(digest))
+
+    def blob_name(self, digest: ContentDigest) -> str:
+        """Return the name of that folder."""
+        return f"{self.root}/blobs/{digest.algorithm}/{digest.hex[:2]}/{digest.hex}"
 
     def repository(self, name: str) -> Path:
         """Return the folder of the manifests and tags of the repository *name*."""
