@@ -10,15 +10,17 @@ from types import ModuleType
 
 
 @contextmanager
-def put_off(name: str) -> Iterator[None]:
-    """Let the block's imports of the module *name* load it only when it is first used."""
-    if name in sys.modules:
-        yield
-        return
-    module = ModuleType(name)
-    module.__getattr__ = lambda key: getattr(importlib.import_module(name), key)  # type: ignore[method-assign]
-    sys.modules[name] = module
+def put_off(*names: str) -> Iterator[None]:
+    """Let the block's imports of these modules load them only when they are first used."""
+    absent = [name for name in names if name not in sys.modules]
+    sys.modules |= {name: _Later(name) for name in absent}
     try:
         yield
     finally:
-        del sys.modules[name]
+        for name in absent:
+            del sys.modules[name]
+
+
+class _Later(ModuleType):
+    def __getattr__(self, key: str) -> object:
+        return getattr(importlib.import_module(self.__name__), key)

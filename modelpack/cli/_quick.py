@@ -44,6 +44,7 @@ class Wanted(NamedTuple):
 
         importlib.import_module(f"modelpack.ops.{self.command}")
         importlib.import_module("modelpack.registry.referrers")
+        gc.freeze()
         gc.enable()
         command: Callable[..., None] = getattr(_moves, self.command)
         try:

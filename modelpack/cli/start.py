@@ -6,8 +6,8 @@ import sys
 
 from modelpack.later import put_off
 
-with put_off("inspect"):
-    import dataclasses  # noqa: F401 - it needs that for classes without a docstring only
+with put_off("inspect", "copy"):
+    import dataclasses  # noqa: F401 - it needs them for what we do not use
 
 from modelpack.cli import _quick  # isort: skip
 from modelpack.cli._leaving import guarded, leave_after

@@ -9,7 +9,6 @@ See: https://docs.docker.com/reference/cli/docker/login/#credential-stores
 
 from __future__ import annotations
 
-import base64
 import binascii
 import json
 from collections.abc import Mapping
@@ -38,7 +37,7 @@ class Credential:
     def basic(self) -> str:
         """The value of a Basic `Authorization` header."""
         pair = f"{self.username}:{self.password}".encode()
-        return "Basic " + base64.b64encode(pair).decode()
+        return "Basic " + binascii.b2a_base64(pair, newline=False).decode()
 
 
 class Credentials:
@@ -78,7 +77,7 @@ class Credentials:
         auths = config.setdefault("auths", {})
         if not isinstance(auths, dict):
             raise InputError(f"{path} has an 'auths' that is not an object")
-        auths[_keys(host)[0]] = {"auth": base64.b64encode(pair).decode()}
+        auths[_keys(host)[0]] = {"auth": binascii.b2a_base64(pair, newline=False).decode()}
         _write(path, config)
         return str(path)
 
@@ -140,7 +139,7 @@ def _from_auths(auths: object, host: str) -> Credential | None:
         user, password = entry.get("username"), entry.get("password")
         if isinstance(entry.get("auth"), str) and entry["auth"]:
             try:
-                pair = base64.b64decode(entry["auth"], validate=True).decode()
+                pair = binascii.a2b_base64(entry["auth"], strict_mode=True).decode()
             except (binascii.Error, ValueError):
                 continue
             user, _, password = pair.partition(":")

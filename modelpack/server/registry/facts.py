@@ -69,6 +69,11 @@ class ManifestFacts:
         return value
 
 
+def media_type_of(raw: bytes) -> str:
+    """Return the media type of a manifest that was stored; nothing else of it is looked at."""
+    return _media_type(_object(raw), "")
+
+
 def _object(raw: bytes) -> dict[str, object]:
     try:
         value = json.loads(raw)

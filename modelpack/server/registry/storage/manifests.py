@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modelpack.server.registry import errors
-from modelpack.server.registry.facts import ManifestFacts
+from modelpack.server.registry.facts import ManifestFacts, media_type_of
 from modelpack.server.registry.names import ContentDigest
 from modelpack.server.registry.storage.blobs import Blobs
 from modelpack.server.registry.storage.layout import Layout
@@ -63,7 +63,7 @@ class Manifests:
             raw = self._path(repository, digest).read_bytes()
         except FileNotFoundError:
             raise self._unknown(repository, reference) from None
-        return StoredManifest(raw, digest, ManifestFacts.parse(raw).media_type)
+        return StoredManifest(raw, digest, media_type_of(raw))
 
     def delete(self, repository: str, reference: str | ContentDigest) -> None:
         """Delete a tag; or a manifest, its place among referrers, and the tags that name it."""
