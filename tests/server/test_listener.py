@@ -108,6 +108,16 @@ def test_a_small_answer_goes_out_at_once(client):
     assert min(seconds() for _ in range(11)) < 0.03  # and not when the client's ACK is late
 
 
+def test_head_and_body_of_an_answer_come_in_one_piece(client):
+    digest = client.push(b"content")
+    with socket.create_connection(client.address, timeout=30) as sock:
+        for path in ("/v2/", f"/v2/demo/a/blobs/{digest}", "/v2/demo/a/tags/list"):
+            sock.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head, _, body = sock.recv(65536).partition(b"\r\n\r\n")
+            assert f"content-length: {len(body)}".encode() in head.lower()
+            assert body
+
+
 @pytest.mark.parametrize(
     "head",
     ["GET /v2/" + "a" * 800_000, "GET /v2/ HTTP/1.1\r\nHost: x\r\nX: " + "a" * 800_000,

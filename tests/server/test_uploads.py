@@ -11,6 +11,9 @@ import requests
 from server.conftest import Client, code_of, digest_of
 
 from modelpack.server.registry import RegistrySettings, running
+from modelpack.server.registry.names import ContentDigest
+from modelpack.server.registry.storage.layout import opened
+from modelpack.server.registry.storage.uploads import Uploads
 
 DATA = b"0123456789" * 500
 
@@ -145,3 +148,16 @@ def test_uploads_that_were_left_a_week_ago_go_at_the_next_start(root, session):
         client = Client(base, again)
         assert client.ask("GET", stale).status_code == 404
         assert client.ask("GET", fresh).status_code == 204
+
+
+def test_what_was_given_up_is_no_blob_and_is_still_there(root):
+    with opened(root) as layout:
+        uploads = Uploads(layout)
+        name = uploads.start("demo/a")
+        appending = uploads.append("demo/a", name)
+        appending.write([DATA[:1000]])
+        appending.close()
+        appending.write([DATA[1000:]])
+        with pytest.raises(ConnectionAbortedError):
+            appending.finish([DATA[1000:]], ContentDigest.of(DATA))
+        assert uploads.size("demo/a", name) == 1000

@@ -44,10 +44,12 @@ class BlobEndpoints:
         """Send a blob or a part of it."""
         name, digest = repository(request), ContentDigest.parse(request.path_params["digest"])
         content = None
-        if request.method == "HEAD":
-            size = await run_in_threadpool(self._asked, name, digest)
-        else:  # to hand it to a thread takes longer than to look
+        # Whether it is there is seen here: to hand that to a thread takes longer than to look.
+        if request.method == "GET":
             size, content = self._blobs.read(name, digest, SMALL)
+        else:
+            self._blobs.size(name, digest)
+            size = await run_in_threadpool(self._asked, name, digest)
         headers = {
             "Accept-Ranges": "bytes",
             "Content-Type": "application/octet-stream",

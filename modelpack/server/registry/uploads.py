@@ -83,7 +83,7 @@ class UploadEndpoints:
             appending = await run_in_threadpool(self._uploads.append, name, upload)
             try:
                 _check_range(request, name, upload, appending.size)
-                await _receive(request, appending)
+                await run_in_threadpool(appending.write, await _receive(request, appending))
             finally:
                 appending.close()
         return _accepted(202, name, upload, appending.size)
@@ -109,16 +109,28 @@ class UploadEndpoints:
         try:
             _check_range(request, name, upload, appending.size)
             appending.expect(digest)
-            await _receive(request, appending)
-            good = await run_in_threadpool(appending.finish, digest)
-            if good:
-                await run_in_threadpool(self._blobs.commit, name, digest, appending.path)
+            last = await _receive(request, appending)
+            good = await run_in_threadpool(self._finish, appending, last, name, upload, digest)
         finally:
             appending.close()
-        await run_in_threadpool(self._drop, name, upload)
         if not good:
             raise errors.digest_invalid(str(digest), "the content has another digest than")
         return _created(name, digest)
+
+    def _finish(
+        self,
+        appending: Appending,
+        last: list[bytes],
+        name: str,
+        upload: str,
+        digest: ContentDigest,
+    ) -> bool:
+        """Make a blob of an upload whose *last* bytes have come, if it is what it should be."""
+        good = appending.finish(last, digest)
+        if good:
+            self._blobs.commit(name, digest, appending.path)
+        self._drop(name, upload)
+        return good
 
     def _drop(self, name: str, upload: str) -> None:
         try:
@@ -130,7 +142,8 @@ class UploadEndpoints:
         return self._locks.setdefault(upload, asyncio.Lock())
 
 
-async def _receive(request: Request, appending: Appending) -> None:
+async def _receive(request: Request, appending: Appending) -> list[bytes]:
+    """Write the body but for its end, which is returned; or all that comes where it breaks off."""
     batch: list[bytes] = []
     size = 0
     writing: asyncio.Future[None] | None = None
@@ -143,11 +156,14 @@ async def _receive(request: Request, appending: Appending) -> None:
                     await writing
                 writing = asyncio.ensure_future(run_in_threadpool(appending.write, batch))
                 batch, size = [], 0
-    finally:
+    except BaseException:
         if writing is not None:
             await writing
-        if batch:
-            await run_in_threadpool(appending.write, batch)
+        await run_in_threadpool(appending.write, batch)
+        raise
+    if writing is not None:
+        await writing
+    return batch
 
 
 def _upload(request: Request) -> tuple[str, str]:

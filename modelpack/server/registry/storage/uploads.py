@@ -110,10 +110,27 @@ class Appending:
     def write(self, blocks: Sequence[bytes]) -> None:
         """Add *blocks* to the end; after an error the upload ends where the file ends."""
         with self._busy:
+            if not self._closed:  # else the request was given up while this waited for a thread
+                self._write(blocks)
+
+    def finish(self, blocks: Sequence[bytes], digest: ContentDigest) -> bool:
+        """Add *blocks*, sync the file, and tell whether its content has the digest *digest*.
+
+        Raises:
+            ConnectionAbortedError: the request was given up meanwhile.
+        """
+        with self._busy:
             if self._closed:
-                return  # the request was given up while this waited for a thread
-            for start in range(0, len(blocks), _IOV):
-                self._write_some(blocks[start : start + _IOV])
+                raise ConnectionAbortedError
+            self._write(blocks)
+            if self._computed(digest.algorithm) != digest.hex:
+                return False
+            os.fsync(self._file)
+            return True
+
+    def _write(self, blocks: Sequence[bytes]) -> None:
+        for start in range(0, len(blocks), _IOV):
+            self._write_some(blocks[start : start + _IOV])
 
     def _write_some(self, blocks: Sequence[bytes]) -> None:
         wanted = sum(map(len, blocks))
@@ -128,23 +145,17 @@ class Appending:
             self._running.size += wanted
         self.size += wanted
 
-    def finish(self, digest: ContentDigest) -> bool:
-        """Sync the file, and tell whether its content has the digest *digest*."""
-        running = self._running
-        if running is None or running.algorithm != digest.algorithm or running.size != self.size:
-            found = self._rehash(digest.algorithm)
-        else:
-            found = running.hasher.hexdigest()
-        if found != digest.hex:
-            return False
-        os.fsync(self._file)
-        return True
-
     def close(self) -> None:
         """Let go of the file, once nobody writes to it."""
         with self._busy:
             self._closed = True
             os.close(self._file)
+
+    def _computed(self, algorithm: str) -> str:
+        running = self._running
+        if running is None or running.algorithm != algorithm or running.size != self.size:
+            return self._rehash(algorithm)
+        return running.hasher.hexdigest()
 
     def _rehash(self, algorithm: str) -> str:
         hasher = new_hasher(algorithm)
