@@ -136,6 +136,8 @@ RANGE_PART = 64 * MiB
 """One such range."""
 RANGE_BLOCK = 2 * MiB
 """Buffer of a range: several threads share one interpreter, and fewer blocks mean fewer turns."""
+POUR_S = 0.05
+"""How long one buffer is filled; what comes slower is handed on as it comes."""
 FLOW_BLOCKS = 4
 """Such buffers of one blob, being hashed or written, besides one for each connection."""
 FLOW_LAG = 16 * MiB

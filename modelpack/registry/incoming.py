@@ -24,6 +24,22 @@ _CHUNK_LINE, _CHUNK_DIGITS, _TRAILERS = 1024, 15, 100
 _HEX = frozenset(b"0123456789abcdefABCDEF")
 
 
+def pour_all(receive: Callable[[memoryview], int], room: memoryview) -> int:
+    """Let *receive* fill *room* while it is quick; return how many bytes, 0 at the end.
+
+    TLS gives 16 KiB at a time, and to hand those on takes longer than to receive them.
+    """
+    count = more = receive(room)
+    ends = time.monotonic() + limits.POUR_S
+    while more and count < len(room) and time.monotonic() < ends:
+        try:
+            more = receive(room[count:])
+        except OSError:
+            break  # whoever asks again is told again
+        count += more
+    return count
+
+
 class Stream:
     """What comes on *sock*, of which more may have come than was wanted yet."""
 
@@ -71,7 +87,7 @@ class Stream:
     def pour(self, room: memoryview) -> int:
         """Put what comes next into *room*; return how many bytes, 0 at the end."""
         if not self._early:
-            return self.sock.recv_into(room)
+            return pour_all(self.sock.recv_into, room)
         data = self.take(len(room))
         room[: len(data)] = data
         return len(data)

@@ -9,6 +9,7 @@ from modelpack import limits
 from modelpack.errors import NetworkError
 from modelpack.later import put_off
 from modelpack.registry.exchange import Answer, Request
+from modelpack.registry.incoming import pour_all
 from modelpack.registry.ways import Ways
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ class _Answer:
             data = self.read(len(room))
             room[: len(data)] = data
             return len(data)
-        count: int = self._straight(room[: self._left])
+        count = pour_all(self._straight, room[: self._left])
         self._count(count)
         return count
 
