@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import time
@@ -105,7 +106,7 @@ def test_a_small_answer_goes_out_at_once(client):
         assert client.ask("GET", "/v2/").content == b"{}"
         return time.perf_counter() - begun
 
-    assert min(seconds() for _ in range(11)) < 0.03  # and not when the client's ACK is late
+    assert statistics.median(seconds() for _ in range(11)) < 0.03
 
 
 def test_head_and_body_of_an_answer_come_in_one_piece(client):

@@ -150,7 +150,8 @@ def test_time_grows_with_the_length_of_the_reply(calls, begin, filling):
 
 
 def test_a_long_reply_in_single_characters_is_read_in_seconds():
-    assert _seconds(list("word <b> " * (_MIB // 72)), HERMES) < 20
+    characters = list("word <b> " * (_MIB // 72))
+    assert any(_seconds(characters, HERMES) < 2.5 for _ in range(ATTEMPTS))
 
 
 @pytest.mark.parametrize(("calls", "begin", "filling"), FLOODS.values(), ids=FLOODS)

@@ -72,10 +72,7 @@ class Blobs:
     def mount(self, repository: str, digest: ContentDigest, source: str | None) -> bool:
         """Give *repository* a blob that *source* has, or that anybody has if it is None."""
         with self._layout.changing:
-            if source is None:
-                found = (self._layout.blob(digest) / "data").exists()
-            else:
-                found = self.has(source, digest)
+            found = self.path(digest).exists() if source is None else self.has(source, digest)
             if found:
                 self._mark(repository, digest)
             return found
