@@ -45,6 +45,8 @@ class Stream:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
+        self._in_records = hasattr(sock, "pending")
+        """Whether it is TLS that comes."""
         self._early = bytearray()
 
     @property
@@ -79,7 +81,7 @@ class Stream:
     def take(self, size: int) -> bytes:
         """Return what is there of the next *size* bytes; empty where the connection has ended."""
         if not self._early:
-            return self.sock.recv(size)
+            return self._filled(size) if self._in_records else self.sock.recv(size)
         data = bytes(self._early[:size])
         del self._early[:size]
         return data
@@ -105,6 +107,10 @@ class Stream:
         found = bytes(self._early[:end])
         del self._early[: end + 2]
         return found
+
+    def _filled(self, size: int) -> bytes:
+        room = memoryview(bytearray(size))
+        return bytes(room[: self.pour(room)])
 
     def _more(self) -> None:
         data = self.sock.recv(limits.BLOCK)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modelpack import limits
-from modelpack.registry.incoming import pour_all
+from modelpack.registry.incoming import Stream, pour_all
 
 
 def receiving(*pieces):
@@ -45,3 +45,20 @@ def test_what_came_before_the_end_is_kept(end, monkeypatch):
 def test_an_error_at_once_is_told():
     with pytest.raises(ConnectionResetError):
         pour_all(receiving(ConnectionResetError()), memoryview(bytearray(6)))
+
+
+class Records:
+    """A TLS socket that gives two bytes at a time."""
+
+    def __init__(self, *pieces):
+        self.recv_into = receiving(*pieces)
+
+    def pending(self):
+        return 0
+
+
+def test_records_of_tls_are_read_as_one(monkeypatch):
+    monkeypatch.setattr(limits, "POUR_S", 60.0)
+    stream = Stream(Records(b"ab", b"cd", b"ef", b""))
+    assert stream.take(4) == b"abcd"
+    assert stream.take(4) == b"ef"
