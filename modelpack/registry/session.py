@@ -292,18 +292,21 @@ class Session:
         """
         if not (self._connection.insecure or is_loopback(name)):
             return "https"
-        if is_loopback(name) and self._answers_plainly(name):
+        if is_loopback(name) and self._status(f"http://{name}") not in (None, *_TLS_WANTED):
             return "http"
+        if self._status(f"https://{name}") is not None:
+            return "https"
         return "https" if self._carriers.speaks_tls(name) else "http"
 
-    def _answers_plainly(self, name: str) -> bool:
-        ask = Request("GET", f"http://{name}/v2/", {}, limits.CONNECT_TIMEOUT_S)
+    def _status(self, root: str) -> int | None:
+        """Return what *root* answers when it is asked without a library, if it does."""
+        ask = Request("GET", f"{root}/v2/", {}, limits.CONNECT_TIMEOUT_S)
         try:
             with network_errors(self.host), closing(self._carriers.direct.send(ask)) as response:
                 start_of(response, self.host)  # so that the connection can be used again
-                return response.status_code not in _TLS_WANTED
+                return response.status_code
         except (OddError, NetworkError):
-            return False
+            return None
 
 
 def _ways(host: str, connection: Connection, sockets: Sockets) -> Ways:

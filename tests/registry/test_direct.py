@@ -291,22 +291,31 @@ PULL = """
 import sys
 from pathlib import Path
 from modelpack.config import Settings
-from modelpack.ops.context import Context
+from modelpack.ops.context import Context, Network
 from modelpack.ops.pull import pull
-context = Context.create(Settings.from_environment({"HOME": sys.argv[1]}))
-pull(context, sys.argv[2])
+settings = Settings.from_environment({"HOME": sys.argv[1]})
+pull(Context.create(settings, Network(ca_file=sys.argv[3])), sys.argv[2])
 print(*sys.modules)
 """
 
 
-def test_a_plain_pull_loads_no_library(registry, tmp_path):
-    serve_model(registry)
+def loaded_by_pulling(model, home, ca_file=""):
     done = subprocess.run(
-        [sys.executable, "-c", PULL, str(tmp_path), f"{registry.host}/team/tiny:v1"],
+        [sys.executable, "-c", PULL, str(home), model, str(ca_file)],
         capture_output=True,
         text=True,
         check=True,
         timeout=60,
     )
+    return set(done.stdout.split())
+
+
+def test_a_plain_pull_loads_no_library(registry, tmp_path):
+    serve_model(registry)
     heavy = {"requests", "urllib3", "oras", "ssl", "http.client", "email", "encodings.idna"}
-    assert heavy.isdisjoint(done.stdout.split())
+    assert heavy.isdisjoint(loaded_by_pulling(f"{registry.host}/team/tiny:v1", tmp_path))
+
+
+def test_a_pull_over_tls_from_this_machine_loads_none_either(secure, authority, tmp_path):
+    loaded = loaded_by_pulling(f"{secure.host}/team/tiny:v1", tmp_path, authority / "ca.pem")
+    assert {"requests", "urllib3", "oras", "http.client"}.isdisjoint(loaded)
