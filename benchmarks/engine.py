@@ -30,6 +30,7 @@ from _measure import median
 from _random_model import NARROW, make_random_model
 
 from modelpack.engine.cores import count_cores
+from modelpack.runtime.worker.spawn import worker_environment
 
 HERE = Path(__file__).parent
 TINY = HERE.parent / "Modelfile.examples" / "tiny" / "tiny.gguf"
@@ -66,9 +67,12 @@ class Setting:
 class Side:
     """One side's process."""
 
-    def __init__(self, command: Sequence[str], has_greeting: bool) -> None:
+    def __init__(
+        self, command: Sequence[str], has_greeting: bool, env: Mapping[str, str] | None
+    ) -> None:
         self._process = subprocess.Popen(
             command,
+            env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -116,7 +120,8 @@ def sides(
         for name in names:
             command = setting.command(name, shape)
             if command is not None:
-                found[name] = Side(command, has_greeting=name not in (C, FLASH))
+                env = worker_environment() if name == OURS else None
+                found[name] = Side(command, has_greeting=name not in (C, FLASH), env=env)
                 running.callback(found[name].close)
         yield found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -254,6 +255,23 @@ def test_closing_ends_a_process_that_does_not_listen(monkeypatch):
     os.kill(worker.pid, signal.SIGSTOP)
     worker.close()
     assert not is_there(worker.pid)
+
+
+@pytest.mark.parametrize("set_by_user", [False, True])
+def test_its_memory_is_in_huge_pages_unless_the_user_says_otherwise(monkeypatch, set_by_user):
+    setting = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+    if not setting.exists() or "[madvise]" not in setting.read_text():
+        pytest.skip("this kernel does not leave it to programs whether pages are huge")
+    library, version = platform.libc_ver()
+    if library != "glibc" or tuple(map(int, version.split("."))) < (2, 35):
+        pytest.skip("this library does not ask for huge pages")
+    monkeypatch.delenv("GLIBC_TUNABLES", raising=False)
+    if set_by_user:
+        monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.hugetlb=0")
+    with Worker(files(), LIGHT) as worker:
+        memory = Path(f"/proc/{worker.pid}/smaps_rollup").read_text()
+    huge = next(line for line in memory.splitlines() if line.startswith("AnonHugePages:"))
+    assert (int(huge.split()[1]) == 0) == set_by_user
 
 
 def test_no_worker_outlives_a_parent_that_is_killed():

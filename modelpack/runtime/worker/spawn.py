@@ -35,6 +35,9 @@ _LAST_WORDS = 64 * 1024
 _WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 _SPINS = "1000"
 """Turns that a thread waits for the others before it sleeps: some microseconds."""
+_MALLOC = "GLIBC_TUNABLES"
+_HUGE_PAGES = "glibc.malloc.hugetlb=1"
+"""Memory in huge pages where the kernel gives them to who asks; glibc 2.35 and later."""
 
 
 class WorkerDiedError(EngineError):
@@ -71,7 +74,7 @@ class Child(Closing):
                 stdout=subprocess.DEVNULL,
                 stderr=self._stderr,
                 process_group=0,  # Ctrl-C is for us
-                env=_environment(),
+                env=worker_environment(),
             )
         self.frames = Frames(self.socket)
         try:
@@ -177,15 +180,17 @@ class Child(Closing):
         return f": {(telling or last)[-1][:300]}" if last else ""
 
 
-def _environment() -> dict[str, str]:
+def worker_environment() -> dict[str, str]:
     """Return ours, in which threads that compute together do not wait in circles for long.
 
     Without that, one that has lost its core to another program keeps all others from theirs: a
-    model can become ten times slower beside one busy program. What the user has set stays.
+    model can become ten times slower beside one busy program. And weights that llama.cpp rearranges
+    lie in huge pages: a token goes through all of them. What the user has set stays.
     """
     said = dict(os.environ)
     if not any(name in said for name in _WAITING):
         said["GOMP_SPINCOUNT"] = _SPINS
+    said.setdefault(_MALLOC, _HUGE_PAGES)
     return said
 
 
