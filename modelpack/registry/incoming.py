@@ -40,6 +40,12 @@ def pour_all(receive: Callable[[memoryview], int], room: memoryview) -> int:
     return count
 
 
+def pour_out(receive: Callable[[memoryview], int], size: int) -> bytes:
+    """Return up to *size* bytes that *receive* gives while it is quick; see `pour_all`."""
+    room = memoryview(bytearray(size))
+    return bytes(room[: pour_all(receive, room)])
+
+
 class Stream:
     """What comes on *sock*, of which more may have come than was wanted yet."""
 
@@ -81,7 +87,9 @@ class Stream:
     def take(self, size: int) -> bytes:
         """Return what is there of the next *size* bytes; empty where the connection has ended."""
         if not self._early:
-            return self._filled(size) if self._in_records else self.sock.recv(size)
+            if self._in_records:
+                return pour_out(self.sock.recv_into, size)
+            return self.sock.recv(size)
         data = bytes(self._early[:size])
         del self._early[:size]
         return data
@@ -107,10 +115,6 @@ class Stream:
         found = bytes(self._early[:end])
         del self._early[: end + 2]
         return found
-
-    def _filled(self, size: int) -> bytes:
-        room = memoryview(bytearray(size))
-        return bytes(room[: self.pour(room)])
 
     def _more(self) -> None:
         data = self.sock.recv(limits.BLOCK)

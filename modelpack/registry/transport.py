@@ -9,7 +9,8 @@ from modelpack import limits
 from modelpack.errors import NetworkError
 from modelpack.later import put_off
 from modelpack.registry.exchange import Answer, Request
-from modelpack.registry.incoming import pour_all
+from modelpack.registry.heads import LineError
+from modelpack.registry.incoming import pour_all, pour_out
 from modelpack.registry.ways import Ways
 
 if TYPE_CHECKING:
@@ -89,18 +90,26 @@ class _Answer:
         self.url = response.url
         self.headers = response.headers
         self._response = response
-        length = response.headers.get("Content-Length", "")
+        plain = "Content-Encoding" not in response.headers
+        length = response.headers.get("Content-Length", "") if plain else ""
         self._left = int(length) if length.isascii() and length.isdigit() else None
+        """Bytes that are still to come, where they are those of the body."""
         inner: Any = getattr(response.raw, "_fp", None)
         self._inner = inner if hasattr(inner, "read1") else None
-        whole = self._inner is not None and not getattr(inner, "chunked", True)
+        whole = self._left is not None and not getattr(inner, "chunked", True)
         self._straight: Any = (
             getattr(getattr(inner, "fp", None), "readinto1", None) if whole else None
         )
+        self._in_records = response.url.startswith("https:")
 
     def read(self, size: int, /) -> bytes:
         """Return what is there of the body, empty at its end; waits for the first byte only."""
-        data = self._response.raw.read1(size, decode_content=True) or b"" if size else b""
+        if not size or (self._straight is not None and not self._left):
+            return b""
+        if self._straight is not None and self._left and self._in_records:
+            data = pour_out(self._straight, min(size, self._left))
+        else:
+            data = self._response.raw.read1(size, decode_content=True) or b""
         self._count(len(data))
         return data
 
@@ -124,8 +133,11 @@ class _Answer:
         self._response.close()
 
     def _count(self, count: int) -> None:
-        if self._left is not None:
-            self._left = max(0, self._left - count)
+        if self._left is None:
+            return
+        if not count and self._left:
+            raise LineError(f"{self._left:,} bytes are missing")
+        self._left = max(0, self._left - count)
 
 
 def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import threading
 
 import pytest
@@ -10,6 +11,7 @@ from fakes.proxy import ForwardProxy
 from fakes.registry import FakeRegistry, basic
 from fakes.web import says, stalls, switched_off
 
+from modelpack import limits
 from modelpack.errors import InputError, ModelPackError, NetworkError
 from modelpack.ops.context import Network
 from modelpack.ops.pull import pull
@@ -85,6 +87,30 @@ def test_what_comes_through_two_layers_of_tls_can_be_broken_off(
                 session.interrupt()
                 answer.read(95)
         over.set()
+
+
+@pytest.fixture
+def session(proxy, network, tmp_path, monkeypatch):
+    """A session whose answers come through the proxy."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy.url)
+    with Session(NAME, "team/tiny", context_at(tmp_path, network).connection(NAME)) as session:
+        yield session
+
+
+def test_records_of_tls_are_read_as_one(session, secure, monkeypatch):
+    body = bytes(range(256)) * 256
+    monkeypatch.setattr(limits, "POUR_S", 60.0)
+    secure.instead("GET", "/v2/", says(200, body))
+    with session.request(Ask("GET", session.url("tags/list"), "tags"), 200) as answer:
+        assert answer.read(len(body) + 1) == body
+        assert answer.read(1) == b""
+
+
+def test_what_is_packed_on_the_way_is_unpacked(session, secure):
+    body = b"tags" * 100_000
+    secure.instead("GET", "/v2/", says(200, gzip.compress(body), Content_Encoding="gzip"))
+    with session.request(Ask("GET", session.url("tags/list"), "tags"), 200) as answer:
+        assert b"".join(iter(lambda: answer.read(1 << 20), b"")) == body
 
 
 def test_a_registry_behind_the_proxy_sees_the_client_certificate(authority, tmp_path, monkeypatch):
