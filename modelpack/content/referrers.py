@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from modelpack import limits
-from modelpack.content.base import Sink, Source
+from modelpack.content.base import Interruptible, Sink, Source
 from modelpack.content.pool import Pool, Task
 from modelpack.content.transfer import CopyOptions, copy
 from modelpack.errors import LimitError, ManifestError, NotFoundError, RegistryError
@@ -96,8 +96,7 @@ def copy_with_referrers(
     """
     if not (isinstance(source, Referring) and isinstance(sink, Referring)):
         return Copied(copy(source, sink, names, options, report), ())
-    with Pool(1, "referrers") as beside:
-        manifest, first = _copy_and_list(source, sink, names, (options, report), beside)
+    manifest, first = _copy_and_list(source, sink, names, options, report)
     found: dict[Digest, Descriptor] = {}
     subjects = [manifest.digest]
     for _ in range(limits.REFERRER_DEPTH):
@@ -128,11 +127,10 @@ def _copy_and_list(
     source: Source,
     sink: Sink,
     names: tuple[Reference, Reference],
-    how: tuple[CopyOptions, Report],
-    beside: Pool,
+    options: CopyOptions,
+    report: Report,
 ) -> tuple[Manifest, tuple[Descriptor, ...]]:
-    """Copy a model, and have it asked *beside* what refers to it while its blobs move."""
-    options, report = how
+    """Copy a model, and ask what refers to it while its blobs move."""
     asked: list[Task[tuple[Descriptor, ...]]] = []
 
     def check(manifest: Manifest) -> None:
@@ -141,8 +139,14 @@ def _copy_and_list(
         if isinstance(source, Referring):
             asked.append(beside.submit(_listed, source, manifest.digest, options, report))
 
-    manifest = copy(source, sink, names, replace(options, check=check), report)
-    return manifest, asked[0].result() if asked else ()
+    with Pool(1, "referrers") as beside:
+        try:
+            manifest = copy(source, sink, names, replace(options, check=check), report)
+            return manifest, asked[0].result() if asked else ()
+        except BaseException:
+            if isinstance(source, Interruptible):
+                source.interrupt()  # nobody waits for the list any more
+            raise
 
 
 def _listed(

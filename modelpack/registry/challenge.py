@@ -11,7 +11,8 @@ import re
 from typing import Literal, NamedTuple
 
 # compiled when first needed
-_SCHEME = r"(?i)\s*(bearer|basic)(?:\s+|$)"
+_SCHEME = r"(?i)(?:^|,)\s*(bearer|basic)(?=\s|,|$)\s*"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
 _PARAMETER = r'\s*([A-Za-z_-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s,]+))\s*,?'
 
 
@@ -26,7 +27,8 @@ class Challenge(NamedTuple):
 
 def parse_challenge(header: str) -> Challenge | None:
     """Return the first Bearer or Basic challenge in *header*, or None if there is none."""
-    match = re.match(_SCHEME, header)
+    bare = re.sub(_QUOTED, lambda found: "_" * len(found[0]), header)
+    match = re.search(_SCHEME, bare)
     if match is None:
         return None
     if match[1].lower() == "basic":

@@ -18,7 +18,8 @@ from modelpack.errors import NetworkError
 from modelpack.registry.exchange import Answer, Body, Request
 from modelpack.registry.heads import LineError
 from modelpack.registry.incoming import Incoming, Stream
-from modelpack.registry.problems import reason
+from modelpack.registry.places import described
+from modelpack.registry.problems import unreachable
 from modelpack.registry.ways import Ways
 from modelpack.registry.wire import FilePart
 
@@ -123,12 +124,12 @@ class Direct:
             opened = self._ways.connect(root, identify=root.lower() == self._own)
         except TimeoutError:
             hint = "is the name right?"
-            raise NetworkError(f"{self._host} does not answer", hint=hint) from None
+            place = described(self._host, root)
+            raise NetworkError(f"{place} does not answer", hint=hint) from None
         except OSError as error:
             if root.startswith("https:") and _may_be_refusal(error):
                 raise OddError from None
-            hint = "is the registry running?"
-            raise NetworkError(f"cannot reach {self._host}: {reason(error)}", hint=hint) from None
+            raise unreachable(self._host, root, error) from None
         if opened is None:
             raise OddError
         return Stream(opened)

@@ -14,6 +14,7 @@ from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.registry.exchange import Answer
 from modelpack.registry.failures import network_errors
+from modelpack.registry.heads import number_in
 from modelpack.registry.patience import jitter
 from modelpack.registry.retry import pause_after
 from modelpack.registry.session import Ask, Session
@@ -161,8 +162,7 @@ class Download:
             ask = ask._replace(headers={"Range": f"bytes={self._at}-{self._stop - 1}"})
         response = self._held.enter_context(self._session.request(ask, _OK, _PARTIAL))
         self._check_plain(response)
-        length = response.headers.get("Content-Length", "")
-        self._promised = int(length) if length.isascii() and length.isdigit() else None
+        self._promised = number_in(response.headers.get("Content-Length", ""))
         self._body = response
         if response.status_code == _PARTIAL:
             self._check_range(response)

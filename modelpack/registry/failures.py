@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 from modelpack.errors import ModelPackError, NetworkError, RegistryError
-from modelpack.registry.problems import broken, reason
+from modelpack.registry.places import described
+from modelpack.registry.problems import broken, reason, unreachable
 from modelpack.registry.proxies import Proxy
 
 _PROXY_WANTS_LOGIN = 407
@@ -45,24 +46,29 @@ def _of_library(host: str, error: Exception) -> ModelPackError | None:
     import requests
     import urllib3
 
+    url = getattr(getattr(error, "request", None), "url", None) or ""
     if isinstance(error, requests.exceptions.SSLError):
         from modelpack.registry.handshake import tls_error
 
-        asked = urlsplit(getattr(error.request, "url", None) or "").netloc
-        return tls_error(asked or host, error)
+        return tls_error(urlsplit(url).netloc or host, error)
+    place = described(host, url)
     if isinstance(error, requests.exceptions.ConnectTimeout):
-        return NetworkError(f"{host} does not answer", hint="is the name right?")
+        return NetworkError(f"{place} does not answer", hint="is the name right?")
     if isinstance(error, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError):
-        return NetworkError(f"{host} stopped answering", hint="try again")
-    if isinstance(error, requests.exceptions.TooManyRedirects | requests.exceptions.InvalidSchema):
+        return NetworkError(f"{place} stopped answering", hint="try again")
+    nowhere = (
+        requests.exceptions.TooManyRedirects,
+        requests.exceptions.InvalidSchema,
+        requests.exceptions.InvalidURL,
+    )
+    if isinstance(error, nowhere):
         return RegistryError(f"{host} redirects to nowhere: {reason(error)}")
     if isinstance(error, requests.exceptions.ConnectionError) and isinstance(
         error.args[0] if error.args else None, urllib3.exceptions.MaxRetryError
     ):
-        hint = "is the registry running?"
-        return NetworkError(f"cannot reach {host}: {reason(error)}", hint=hint)
+        return unreachable(host, url, error)
     if isinstance(error, requests.RequestException | urllib3.exceptions.HTTPError | HTTPException):
-        return broken(host, error)
+        return broken(place, error)
     return None
 
 

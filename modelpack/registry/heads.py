@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 
 _STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _DIGITS = 9
+_MOST_DIGITS = 18
+_CHALLENGE = "www-authenticate"
 NO_BODY = (204, 304)
 """Statuses of answers that have none."""
 END = b"\r\n\r\n"
@@ -36,6 +38,8 @@ class Headers(Mapping[str, str]):
 def parse_head(text: str) -> tuple[int, dict[str, str]]:
     """Return the status and the headers, of which the first counts where a name comes twice.
 
+    Challenges count all, since only some of them may be for us.
+
     Raises:
         LineError: this is not HTTP/1.1 in its plainest form.
     """
@@ -49,9 +53,18 @@ def parse_head(text: str) -> tuple[int, dict[str, str]]:
         name = name.lower()
         if not colon or not name or name != name.strip() or "\n" in line or "\r" in line:
             raise LineError("a header is odd")
-        if headers.setdefault(name, value.strip()) != value.strip() and name == "content-length":
+        value = value.strip()
+        before = headers.setdefault(name, value)
+        if name == _CHALLENGE and before is not value:
+            headers[name] = f"{before}, {value}"
+        elif before != value and name == "content-length":
             raise LineError("there are two lengths")
     return int(match[1]), headers
+
+
+def number_in(said: str) -> int | None:
+    """Return the number that *said* is in plain digits, not too many of them, or None."""
+    return int(said) if said.isascii() and said.isdigit() and len(said) <= _MOST_DIGITS else None
 
 
 def length_of(headers: Mapping[str, str], most: int) -> int:

@@ -67,19 +67,23 @@ class Stream:
             OSError: it does not come.
             LineError: it is not in the plainest form.
         """
-        ends = time.monotonic() + timeout_s
+        now = time.monotonic()
+        ends = now + timeout_s
         while True:
             end = self._early.find(END)
             if end < 0:
                 if len(self._early) > limits.ANSWER_HEAD:
                     raise LineError("the headers do not end")
+                self.sock.settimeout(ends - now)
                 self._more()
             elif not self._early.startswith(_INTERIM):
                 break
             else:
                 del self._early[: end + len(END)]
-            if time.monotonic() > ends:
+            now = time.monotonic()
+            if now >= ends:
                 raise TimeoutError
+        self.sock.settimeout(limits.READ_TIMEOUT_S)
         text = self._early[:end].decode("latin-1")
         del self._early[: end + len(END)]
         return parse_head(text)
@@ -102,15 +106,18 @@ class Stream:
         room[: len(data)] = data
         return len(data)
 
-    def line(self) -> bytes:
-        """Return the next line, without its end.
+    def line(self, ends: float) -> bytes:
+        """Return the next line, without its end, which must come before the clock says *ends*.
 
         Raises:
+            OSError: it does not come.
             LineError: it is too long.
         """
         while (end := self._early.find(b"\r\n")) < 0:
             if len(self._early) > _CHUNK_LINE:
                 raise LineError("a line of a chunked body does not end")
+            if time.monotonic() >= ends:
+                raise TimeoutError
             self._more()
         found = bytes(self._early[:end])
         del self._early[: end + 2]
@@ -200,16 +207,17 @@ class Incoming:
         self._left -= count
 
     def _next_chunk(self) -> None:
-        if self._within and self._stream.line():
+        ends = time.monotonic() + limits.STALL_S
+        if self._within and self._stream.line(ends):
             raise LineError("a chunk is longer than it says")
         self._within = True
-        digits = self._stream.line().partition(b";")[0].strip()
+        digits = self._stream.line(ends).partition(b";")[0].strip()
         if not digits or len(digits) > _CHUNK_DIGITS or not _HEX.issuperset(digits):
             raise LineError("a chunk has no good length")
         self._left = int(digits, 16)
         if not self._left:
             self._chunked = False
             for _ in range(_TRAILERS):
-                if not self._stream.line():
+                if not self._stream.line(ends):
                     return
             raise LineError("what follows the chunks does not end")

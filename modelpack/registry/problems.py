@@ -17,6 +17,7 @@ from modelpack.errors import (
     NotFoundError,
     RegistryError,
 )
+from modelpack.registry.places import described
 
 _SHOWN = 200
 _UNAUTHORIZED = 401
@@ -75,6 +76,13 @@ def looks_like_html(body: bytes) -> bool:
 def broken(host: str, error: BaseException) -> NetworkError:
     """Return the error for a connection to *host* that ended with *error*."""
     return NetworkError(f"the connection to {host} broke: {reason(error)}", hint="try again")
+
+
+def unreachable(host: str, url: str, error: BaseException) -> NetworkError:
+    """Return the error for *url*, of the registry *host* or where that sent us: nobody is there."""
+    place = described(host, url)
+    hint = "is the registry running?" if place == host else f"{host} itself does answer"
+    return NetworkError(f"cannot reach {place}: {reason(error)}", hint=hint)
 
 
 def reason(error: BaseException) -> str:

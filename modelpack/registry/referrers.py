@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode
 
 from modelpack import limits
 from modelpack.content.referrers import chosen, fallback_tag, with_referrer
@@ -19,13 +19,16 @@ from modelpack.oci.manifest import OCI_INDEX, Index, Manifest
 from modelpack.oci.reference import Reference
 from modelpack.registry.bodies import read_body
 from modelpack.registry.exchange import Answer
+from modelpack.registry.places import is_same, named
 from modelpack.registry.repository import Repository
 from modelpack.registry.session import Ask
 
 _OK, _CREATED, _ACCEPTED = 200, 201, 202
 _PAUSE_S = 0.05
-_NEXT = r"<([^>]*)>(?:\s*;[^,;]*)*?\s*;\s*rel=\"?next\"?(?=\s*(?:[,;]|$))"
-"""The next page in a `Link` header."""
+_NO_API = (400, 405, 406, 501)
+"""How registries without the referrers API refuse it, besides not knowing it."""
+_LINK = r"<([^<>]*)>([^<]*)"
+"""A target in a `Link` header, and its parameters."""
 
 
 class ReferringRepository(Repository):
@@ -58,8 +61,9 @@ class ReferringRepository(Repository):
                         return None
                     entries += Index.parse(_body(response, self._session.host), OCI_INDEX).manifests
                     following = self._next(response)
-            except NotFoundError:
-                if page:
+            except (NotFoundError, RegistryError) as error:
+                known = isinstance(error, NotFoundError) or error.status in _NO_API
+                if page or not known:
                     raise
                 return None
             if not following:
@@ -70,11 +74,11 @@ class ReferringRepository(Repository):
         raise LimitError(f"{self._session.host} lists too many referrers of {subject}")
 
     def _next(self, response: Answer) -> str:
-        link = re.search(_NEXT, response.headers.get("Link", ""))
-        if link is None:
+        target = _next_in(response.headers.get("Link", ""))
+        if target is None:
             return ""
-        url = urljoin(response.url, str(link[1]))
-        if urlsplit(url)[:2] != urlsplit(response.url)[:2]:
+        url = named(self._session.host, response.url, target)
+        if not is_same(url, response.url):
             raise RegistryError(f"{self._session.host} continues its list of referrers elsewhere")
         return url
 
@@ -122,6 +126,15 @@ class ReferringRepository(Repository):
         )
         with self._session.request(ask, _CREATED, _OK, _ACCEPTED):
             pass
+
+
+def _next_in(link: str) -> str | None:
+    """Return the target of the next page in a `Link` header; see RFC 8288, section 3."""
+    for target, parameters in re.findall(_LINK, link):
+        said = (part.strip(" \t,").lower().replace('"', "") for part in parameters.split(";"))
+        if "rel=next" in said:
+            return str(target)
+    return None
 
 
 def _holds(index: Index | None, manifest: Manifest) -> bool:

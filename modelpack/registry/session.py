@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple, Self
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from modelpack import __version__, limits
 from modelpack.errors import ModelPackError, NetworkError, RegistryError
@@ -27,6 +27,7 @@ from modelpack.registry.failures import network_errors
 from modelpack.registry.heads import LineError
 from modelpack.registry.lines import Line
 from modelpack.registry.patience import Patience, Wait
+from modelpack.registry.places import is_same, named, real_name
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.problems import error_for, looks_like_html, not_a_registry
 from modelpack.registry.proxies import is_loopback
@@ -38,7 +39,6 @@ from modelpack.registry.wire import Sockets
 if TYPE_CHECKING:
     from modelpack.registry.trust import Identity, Named, Trust
 
-_HUB = {"docker.io": "registry-1.docker.io", "index.docker.io": "registry-1.docker.io"}
 _UNAUTHORIZED = 401
 _REFUSED = 400
 _AGENT = f"User-Agent: modelpack/{__version__}\r\n"
@@ -95,8 +95,7 @@ class Session:
         self._connection = connection
         self._sockets = Sockets(connection.avoids)
         self._ways = _ways(host, connection, self._sockets)
-        name = _HUB.get(host, host)
-        self._carriers = Carriers(host, name, self._ways, quiet=connection.insecure)
+        self._carriers = Carriers(host, real_name(host), self._ways, quiet=connection.insecure)
         self._patience = Patience(host, network_errors, connection.pause)
         self._authority = Authority(host, self._fetch_token)
         self._lock = threading.Lock()
@@ -151,7 +150,7 @@ class Session:
         """The registry's scheme and host; found out on first use for hosts that may lack TLS."""
         with self._lock:
             if not self._root:
-                name = _HUB.get(self.host, self.host)
+                name = real_name(self.host)
                 self._root = f"{self._scheme(name)}://{name}"
             return self._root
 
@@ -184,12 +183,7 @@ class Session:
         location = response.headers.get("Location")
         if not location:
             raise RegistryError(f"{self.host} started an upload without a Location")
-        url = urljoin(response.url, location)
-        if urlsplit(url).scheme not in ("http", "https"):
-            raise RegistryError(
-                f"{self.host} sent us to {urlsplit(url).scheme}:, which is not HTTP"
-            )
-        return url
+        return named(self.host, response.url, location)
 
     def _is_page(self, response: Answer) -> bool:
         """Tell whether a page for people says that all is well: nothing was taken then."""
@@ -228,7 +222,7 @@ class Session:
 
     def _is_own(self, url: str) -> bool:
         """Tell whether *url* is on the registry itself, where its credentials may go."""
-        return urlsplit(url)[:2] == urlsplit(self.root)[:2]
+        return is_same(url, self.root)
 
     def _attempt(self, ask: Ask, authorization: str) -> Answer:
         headers = {"User-Agent": f"modelpack/{__version__}", "Accept-Encoding": "identity"}
@@ -250,7 +244,8 @@ class Session:
     def _fetch_token(
         self, challenge: Challenge, scope: str, credential: Credential | None
     ) -> Mapping[str, object]:
-        if urlsplit(challenge.realm).scheme == "http" and self.root.startswith("https:"):
+        realm = named(self.host, "", challenge.realm)
+        if realm.startswith("http:") and self.root.startswith("https:"):
             raise RegistryError(f"{self.host} wants its password sent in the clear; refused")
         scopes = joined(challenge.scope, scope)
         wanted = {"service": challenge.service, "scope": scopes}
@@ -269,7 +264,7 @@ class Session:
         if scopes and not identity:  # one parameter each here, one list with spaces for a POST
             parameters["scope"] = scopes.split()
         text = urlencode(parameters, doseq=True)
-        url, body = challenge.realm.partition("#")[0], None
+        url, body = realm.partition("#")[0], None
         if identity:
             headers["Content-Type"] = "application/x-www-form-urlencoded"
             body = text.encode()

@@ -6,12 +6,14 @@ What does not go as it should is left out, for whoever asks for it on its own.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from urllib.parse import urlencode, urljoin, urlsplit
+from urllib.parse import urlencode, urlsplit
 
 from modelpack import limits
+from modelpack.errors import RegistryError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.registry.heads import LineError
 from modelpack.registry.lines import Lines, Question, Reply, Talk
+from modelpack.registry.places import is_same, named
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.session import Session
 
@@ -90,8 +92,14 @@ class SmallBlobs:
         """Return the URL that *location* means, or nothing if that is not on the registry."""
         if not location.isascii() or not location.isprintable() or " " in location:
             return ""
-        url = urljoin(self._session.url("blobs/uploads/"), location)
-        return url if urlsplit(url)[:2] == urlsplit(self._session.root)[:2] else ""
+        try:
+            url = named(self._session.host, self._session.url("blobs/uploads/"), location)
+        except RegistryError:
+            return ""
+        if not is_same(url, self._session.root):
+            return ""
+        parts = urlsplit(url)
+        return f"{self._session.root}{parts.path}{'?' if parts.query else ''}{parts.query}"
 
     def _question(
         self,

@@ -6,12 +6,13 @@ See: https://distribution.github.io/distribution/spec/auth/token/
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import TypeAlias
 
-from modelpack.errors import AuthenticationError, RegistryError
+from modelpack.errors import ModelPackError, NetworkError, NotFoundError, RegistryError
 from modelpack.registry.challenge import Challenge
 from modelpack.registry.credentials import Credential, Credentials
 
@@ -19,7 +20,9 @@ Fetch: TypeAlias = Callable[[Challenge, str, Credential | None], Mapping[str, ob
 """Ask the token service: challenge, scope, credential → its JSON answer."""
 
 _DEFAULT_LIFE_S = 60.0
+_LONGEST_LIFE_S = 86_400.0
 _MARGIN_S = 10.0
+_REFUSED, _TOO_MANY, _SERVER = 400, 429, 500
 
 
 class Authority:
@@ -73,15 +76,28 @@ class Authority:
     def _new_token(self, challenge: Challenge, scope: str, credential: Credential | None) -> str:
         try:
             answer = self._fetch(challenge, scope, credential)
-        except AuthenticationError:
-            if credential is None or not scope.endswith(":pull"):
+        except (RegistryError, NotFoundError) as error:
+            if credential is None or not scope.endswith(":pull") or not _is_refusal(error):
                 raise
             answer = self._fetch(challenge, scope, None)  # a stale login, a public repository
         token = answer.get("token") or answer.get("access_token")
-        if not isinstance(token, str) or not token or "\n" in token or "\r" in token:
+        if not isinstance(token, str) or not re.fullmatch(r"[\x21-\x7e]+", token):
             raise RegistryError(f"the token service of {self._host} gave no token")
         life = answer.get("expires_in")
-        seconds = float(life) if isinstance(life, int | float) and life > 0 else _DEFAULT_LIFE_S
+        seconds = _DEFAULT_LIFE_S
+        if isinstance(life, int | float) and life > 0:
+            seconds = min(life, _LONGEST_LIFE_S)
         self._challenges[scope] = challenge
         self._tokens[scope] = (token, time.monotonic() + max(seconds - _MARGIN_S, 1.0))
         return token
+
+
+def _is_refusal(error: ModelPackError) -> bool:
+    """Tell whether the token service does not want the credential, in whichever words.
+
+    An identity token that has expired is a bad request: RFC 6749, section 5.2.
+    """
+    if isinstance(error, NotFoundError):
+        return True
+    status = None if isinstance(error, NetworkError) else getattr(error, "status", None)
+    return status is not None and _REFUSED <= status < _SERVER and status != _TOO_MANY

@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from modelpack import limits
-from modelpack.errors import NetworkError
+from modelpack.errors import NetworkError, RegistryError
 from modelpack.later import put_off
 from modelpack.registry.exchange import Answer, Request
-from modelpack.registry.heads import LineError
+from modelpack.registry.heads import LineError, number_in
 from modelpack.registry.incoming import pour_all, pour_out
+from modelpack.registry.places import is_same
+from modelpack.registry.problems import reason
 from modelpack.registry.ways import Ways
 
 if TYPE_CHECKING:
@@ -42,16 +44,22 @@ class Library:
     def send(self, request: Request) -> Answer:
         """Send *request* and return the answer."""
         connect_s = min(limits.CONNECT_TIMEOUT_S, request.timeout_s)
-        response = self._session.request(
-            request.method,
-            request.url,
-            headers=dict(request.headers),
-            data=request.body,  # type: ignore[arg-type]
-            stream=True,
-            timeout=(connect_s, request.timeout_s),
-            auth=_no_netrc,
-            allow_redirects=request.follow,
-        )
+        try:
+            response = self._session.request(
+                request.method,
+                request.url,
+                headers=dict(request.headers),
+                data=request.body,  # type: ignore[arg-type]
+                stream=True,
+                timeout=(connect_s, request.timeout_s),
+                auth=_no_netrc,
+                allow_redirects=request.follow,
+            )
+        except (ValueError, OverflowError) as error:
+            if isinstance(error, OSError):
+                raise
+            place = urlsplit(request.url).netloc
+            raise RegistryError(f"{place} sent us to what is no address: {reason(error)}") from None
         return _Answer(response, request.method)
 
     def speaks_tls(self, name: str) -> bool:
@@ -92,7 +100,7 @@ class _Answer:
         self._response = response
         plain = "Content-Encoding" not in response.headers
         length = response.headers.get("Content-Length", "") if plain else ""
-        self._left = int(length) if length.isascii() and length.isdigit() else None
+        self._left = number_in(length)
         """Bytes that are still to come, where they are those of the body."""
         inner: Any = getattr(response.raw, "_fp", None)
         self._inner = inner if hasattr(inner, "read1") else None
@@ -146,5 +154,5 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def _rebuild_auth(request: requests.PreparedRequest, response: requests.Response) -> None:
     """Drop credentials when a redirect leaves the host, and take none from ~/.netrc."""
-    if urlsplit(request.url)[:2] != urlsplit(response.url)[:2]:
+    if not is_same(request.url or "", response.url):
         request.headers.pop("Authorization", None)

@@ -26,8 +26,10 @@ from modelpack.errors import (
 )
 from modelpack.oci.descriptor import Descriptor
 from modelpack.registry.exchange import Answer, Body
+from modelpack.registry.heads import number_in
 from modelpack.registry.outgoing import Outgoing
 from modelpack.registry.patience import jitter
+from modelpack.registry.places import named
 from modelpack.registry.policy import UploadPolicy
 from modelpack.registry.retry import TEMPORARY, pause_after
 from modelpack.registry.session import Ask, Session
@@ -62,16 +64,14 @@ class Upload:
     def resume(self) -> int:
         """Return how many bytes the registry has of an earlier attempt."""
         if not self._location and self._note.location:
-            self._location = self._note.location
-            self._look()
+            self._return_to(self._note.location)
         self._tries.reached(self._at)
         return self._at
 
     def take(self, location: str, answer: Mapping[str, str]) -> None:
         """Go on with the upload at *location*, which the registry has just begun."""
         self._location, self._at, self._continued = location, 0, False
-        said = answer.get("OCI-Chunk-Min-Length", "")
-        self._minimum = int(said) if said.isascii() and said.isdigit() and len(said) < 16 else 0
+        self._minimum = number_in(answer.get("OCI-Chunk-Min-Length", "")) or 0
         self._note.keep(location)
 
     def forget(self) -> None:
@@ -204,6 +204,18 @@ class Upload:
             self.cancel()
         self._tries.reached(self._at)
         return False
+
+    def _return_to(self, location: str) -> None:
+        """Go on at *location*, of an earlier run; whatever keeps us from it, begin anew.
+
+        It may be on a host that is gone, or good for a time only. The note is kept until another
+        upload has begun, or else the registry is in trouble and may know of this one later.
+        """
+        try:
+            self._location = named(self._session.host, "", location)
+            self._ask()
+        except (RegistryError, NotFoundError):
+            self._location, self._at = "", 0
 
     def _look(self) -> None:
         """Ask where the upload stands; one that the registry does not know begins anew."""

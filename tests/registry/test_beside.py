@@ -94,6 +94,21 @@ def test_a_big_blob_that_is_refused_ends_a_push(registry, here, over, method):
     assert registry.manifests == {}
 
 
+@pytest.mark.usefixtures("soon")
+def test_ctrl_c_ends_a_pull_whose_list_of_referrers_hangs(registry, there, over):
+    offer(registry, LAYERS)
+    main = threading.main_thread().ident
+    hangs = silent(over)
+
+    def pressing(exchange):
+        signal.pthread_kill(main, signal.SIGINT)
+        hangs(exchange)
+
+    registry.instead("GET", "/referrers/", pressing)
+    with pytest.raises(KeyboardInterrupt):
+        pull(there, f"{registry.host}/team/many:v1")
+
+
 @pytest.mark.parametrize("big", [BIG, b""], ids=["with a big one", "small ones only"])
 @pytest.mark.usefixtures("soon")
 def test_ctrl_c_ends_a_pull_whose_small_blobs_hang(registry, there, over, big):

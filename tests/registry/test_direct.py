@@ -179,6 +179,27 @@ def test_what_is_framed_oddly_is_for_the_library_where_it_can_be_asked_again(dir
         direct.send(ask(server, method="POST"))
 
 
+def test_an_answer_is_waited_for_as_long_as_was_asked(direct, monkeypatch):
+    monkeypatch.setattr(limits, "READ_TIMEOUT_S", 60.0)
+    with Scripted(b"HTTP/1.1 200 OK\r\n") as server, pytest.raises(TimeoutError):
+        direct.send(ask(server, timeout_s=0.2))
+    monkeypatch.setattr(limits, "READ_TIMEOUT_S", 0.2)
+    late = threading.Event()
+    with FakeServer() as server:
+        server.answer = lambda exchange: late.wait(0.5) or exchange.reply(200, b"body")
+        assert body_of(direct.send(ask(server, timeout_s=30.0))) == b"body"
+
+
+def test_chunks_that_trickle_end(direct, monkeypatch):
+    monkeypatch.setattr(limits, "STALL_S", -1.0)
+    with (
+        Scripted(CHUNKED) as server,
+        closing(direct.send(ask(server))) as answer,
+        pytest.raises(TimeoutError),
+    ):
+        answer.read(1)
+
+
 def test_redirects_are_for_the_library(direct):
     answer = b"HTTP/1.1 307 Over there\r\nLocation: /y\r\nContent-Length: 0\r\n\r\n"
     with Scripted(answer, answer) as server:
@@ -254,7 +275,8 @@ def test_an_answer_that_comes_before_the_body_is_taken_counts(direct):
 def test_who_is_not_there_is_named(direct):
     with socket.create_server(("127.0.0.1", 0)) as nobody:
         port = nobody.getsockname()[1]
-    with pytest.raises(NetworkError, match=r"cannot reach registry\.example: Connection refused"):
+    said = rf"cannot reach 127.0.0.1:{port} \(where registry.example sent us\): Connection refused"
+    with pytest.raises(NetworkError, match=said):
         direct.send(Request("GET", f"http://127.0.0.1:{port}/", {}, 5.0))
 
 

@@ -8,6 +8,7 @@ import json
 import pytest
 from fakes.models import build_model
 from fakes.registry import OCI_MANIFEST
+from fakes.web import says
 
 from modelpack import limits
 from modelpack.content.layout import FolderLayout
@@ -131,6 +132,32 @@ def test_pages_are_followed_with_their_links(registry, here):
         f"/v2/team/x/referrers/{SUBJECT}",
         *[f"/v2/team/x/referrers/{SUBJECT}?last=1"] * 2,
     ]
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        '<?x=1>; title="a;b"; rel="next"',
+        "<?x=0>; rel=prev, <?x=1>; rel=next",
+        '<?x=1>;rel="NEXT" , <?x=2>; rel=last',
+    ],
+)
+def test_the_next_page_is_found_among_links(registry, here, link):
+    pages(registry, index_of(entry(1)), index_of(entry(2)), link=lambda _: link)
+    assert len(listed(here, f"{registry.host}/team/x", SUBJECT)) == 2
+    assert registry.seen[-1].path.endswith("?x=1")
+
+
+def test_a_link_of_many_parameters_is_soon_read(registry, here):
+    pages(registry, index_of(), index_of(), link=lambda _: "<x>" + '";  "' * 200)
+    assert listed(here, f"{registry.host}/team/x", SUBJECT) == []
+
+
+@pytest.mark.parametrize("status", [400, 405, 501])
+def test_a_registry_that_refuses_to_list_has_no_api(registry, here, status):
+    registry.instead("GET", "/referrers/", says(status))
+    assert listed(here, f"{registry.host}/team/x", SUBJECT) == []
+    assert registry.seen[-1].path.endswith(f"/manifests/{fallback_tag(SUBJECT)}")
 
 
 def test_a_filter_is_asked_for_and_applied_here_too(registry, here):

@@ -170,6 +170,7 @@ def test_an_identity_token_follows_no_redirect(registry, tokens, there, clean_en
         (says(200, b"{}"), "gave no token"),
         (says(200, b'{"token": 7}'), "gave no token"),
         (says(200, b'{"token": "a\\r\\nX: y"}'), "gave no token"),
+        (says(200, '{"token": "t\u00f6k\u20acn"}'.encode()), "gave no token"),
         (says(200, b"[" * 100_000), "something else than JSON"),
         (says(500, b"oops"), r"failed at a token \(500\): oops"),
     ],
@@ -180,6 +181,48 @@ def test_nonsense_from_the_token_service_is_one_error(registry, tokens, there, a
     with pytest.raises(RegistryError, match=text):
         pull(there, f"{registry.host}/team/tiny:v1")
     assert files_in(there) == []
+
+
+def test_a_token_that_lives_for_ever_is_used(registry, tokens, there):
+    serve_model(registry)
+    registry.tokens = None
+    tokens.instead(
+        "GET", "/token", says(200, b'{"token": "t", "expires_in": 1' + b"0" * 400 + b"}")
+    )
+    registry.instead("GET", "/manifests/", challenges(tokens), times=1)
+    pull(there, f"{registry.host}/team/tiny:v1")
+
+
+def challenges(tokens, *others):
+    said = f'Bearer realm="{tokens.url}/token",service="fake.example"'
+    return says(401, WWW_Authenticate=", ".join((*others, said)))
+
+
+def test_a_challenge_behind_another_one_is_answered(registry, tokens, there):
+    serve_model(registry)
+    registry.instead(
+        "GET", "/manifests/", challenges(tokens, 'Negotiate, Digest realm="basic, x"'), times=1
+    )
+    pull(there, f"{registry.host}/team/tiny:v1")
+    assert tokens.seen
+
+
+@pytest.mark.parametrize("realm", ["http://[bad/", "http://h:99999/", "http://h:abc/"])
+def test_a_token_service_that_is_nowhere_is_one_error(registry, there, realm):
+    challenge = f'Bearer realm="{realm}",service="x"'
+    registry.instead("GET", "/manifests/", says(401, WWW_Authenticate=challenge))
+    with pytest.raises(RegistryError, match="which is no address"):
+        pull(there, f"{registry.host}/team/tiny:v1")
+
+
+@pytest.mark.parametrize("status", [400, 404])
+def test_a_stale_identity_token_does_not_break_a_public_pull(
+    registry, tokens, there, clean_environment, status
+):
+    serve_model(registry)
+    stored(clean_environment, registry.host, identitytoken="stale")
+    tokens.instead("POST", "/token", says(status, b'{"error": "invalid_grant"}'))
+    pull(there, f"{registry.host}/team/tiny:v1")
 
 
 @pytest.mark.parametrize("realm", ["", "file:///etc/passwd", "ftp://x/", "/token"])

@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from fakes.models import context_at
 from fakes.registry import digest_of
-from fakes.web import says
+from fakes.web import says, switched_off
 from support.models import manifest_of
 
 from modelpack import limits
@@ -20,7 +20,7 @@ from modelpack.errors import IntegrityError, NetworkError, RegistryError
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context, Network
 from modelpack.ops.push import push
-from modelpack.registry.policy import UploadPolicy, policy_for
+from modelpack.registry.policy import UploadPolicy
 
 SIZE = 3_000_017
 WEIGHTS = random.Random(5).randbytes(SIZE)
@@ -150,6 +150,50 @@ def test_the_note_of_an_upload_that_arrived_after_all_is_removed(registry, send,
     registry.add_blob(WEIGHTS)
     assert send() == ["exists"]
     assert notes_in(here) == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_an_upload_that_cannot_be_gone_on_with_begins_anew(registry, send, here, status):
+    registry.instead("GET", "/uploads/", says(503))
+    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
+    with pytest.raises(RegistryError):
+        send()
+    registry.healthy()
+    (old,) = registry.uploads.sessions
+    registry.instead("GET", old, says(status))
+    assert send() == []
+    assert registry.blobs[LAYER] == WEIGHTS
+    assert notes_in(here) == []
+
+
+@pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "http://[bad/x", "http://h:99999/"])
+def test_an_upload_whose_place_is_gone_begins_anew(registry, send, here, location):
+    registry.instead("GET", "/uploads/", says(503))
+    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
+    with pytest.raises(RegistryError):
+        send()
+    registry.healthy()
+    note = here.store.layout.ingest / notes_in(here)[0]
+    note.write_text(json.dumps(json.loads(note.read_text()) | {"location": location}))
+    assert send() == []
+    assert registry.blobs[LAYER] == WEIGHTS
+    assert notes_in(here) == []
+
+
+@pytest.mark.parametrize(
+    "location", ["http://[bad/", "http://h:99999/", "http://h:abc/", "ftp://h/"]
+)
+def test_an_upload_that_is_nowhere_is_one_error(registry, send, location):
+    registry.instead("POST", "/uploads/", says(202, Location=location))
+    with pytest.raises(RegistryError, match="sent us to"):
+        send()
+
+
+def test_an_upload_elsewhere_that_is_not_there_is_named(registry, send):
+    with switched_off() as nobody:
+        registry.instead("POST", "/uploads/", says(202, Location=f"http://{nobody}/x"))
+        with pytest.raises(NetworkError, match=rf"cannot reach {nobody} \(where {registry.host}"):
+            send()
 
 
 def test_a_note_is_its_owners_only(registry, send, here):
@@ -346,38 +390,6 @@ def test_a_push_that_was_killed_is_gone_on_with(real, here, tmp_path):
     with there.repository(Reference.parse(name)) as repository:
         assert repository.resolve(Reference.parse(name)).layers
     assert notes_in(here) == []
-
-
-@pytest.mark.parametrize(
-    ("host", "size", "minimum", "expected"),
-    [
-        ("registry.example", 100 << 30, 0, 0),
-        ("registry.example", 100 << 20, 10 << 20, 64 << 20),
-        ("registry.example", 100 << 20, 80 << 20, 80 << 20),
-        ("registry.example", 50 << 20, 80 << 20, 0),
-        ("ghcr.io", 5 << 30, 0, 0),
-        ("quay.io", 5 << 30, 0, 0),
-        ("quay.io", 30 << 30, 0, 64 << 20),
-        ("europe-docker.pkg.dev", 5 << 30, 10 << 20, 0),
-        ("public.ecr.aws", 5 << 30, 10 << 20, 0),
-    ],
-)
-def test_the_table_says_how_a_host_wants_its_blobs(host, size, minimum, expected):
-    assert policy_for(host).chunk_of(size, minimum) == expected
-
-
-def test_a_rest_respects_what_is_known_of_the_host():
-    assert policy_for("ghcr.io").rest_of(1 << 30, 5) == 4 << 20
-    assert policy_for("registry.example").rest_of(100, 40) == 60
-    ecr = policy_for("123.dkr.ecr.eu-west-1.amazonaws.com")
-    assert ecr.told(1 << 20, None).chunk_of(1 << 30) == 5 << 20
-
-
-def test_the_user_knows_better():
-    told = policy_for("public.ecr.aws").told(1 << 20, None)
-    assert told.chunk_of(1 << 30) == 1 << 20
-    assert policy_for("quay.io").told(0, None).chunk_of(100 << 30) == 0
-    assert policy_for("registry.example").told(None, 5).chunk_of(100 << 30) == 64 << 20
 
 
 def test_the_configuration_file_says_how_blobs_are_sent(registry, send, here, clean_environment):
