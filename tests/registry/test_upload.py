@@ -140,25 +140,27 @@ def test_a_later_push_goes_on_where_an_earlier_one_ended(registry, send, here):
     assert notes_in(here) == []
 
 
-def test_the_note_of_an_upload_that_arrived_after_all_is_removed(registry, send, here):
+@pytest.fixture
+def broken(registry, send):
+    """An upload that has ended in the middle, of which there is a note."""
     registry.instead("GET", "/uploads/", says(503))
     registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
     with pytest.raises(RegistryError):
         send()
-    assert len(notes_in(here)) == 1
     registry.healthy()
+
+
+@pytest.mark.usefixtures("broken")
+def test_the_note_of_an_upload_that_arrived_after_all_is_removed(registry, send, here):
+    assert len(notes_in(here)) == 1
     registry.add_blob(WEIGHTS)
     assert send() == ["exists"]
     assert notes_in(here) == []
 
 
 @pytest.mark.parametrize("status", [401, 403, 500])
+@pytest.mark.usefixtures("broken")
 def test_an_upload_that_cannot_be_gone_on_with_begins_anew(registry, send, here, status):
-    registry.instead("GET", "/uploads/", says(503))
-    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
-    with pytest.raises(RegistryError):
-        send()
-    registry.healthy()
     (old,) = registry.uploads.sessions
     registry.instead("GET", old, says(status))
     assert send() == []
@@ -167,12 +169,8 @@ def test_an_upload_that_cannot_be_gone_on_with_begins_anew(registry, send, here,
 
 
 @pytest.mark.parametrize("location", ["http://127.0.0.1:1/x", "http://[bad/x", "http://h:99999/"])
+@pytest.mark.usefixtures("broken")
 def test_an_upload_whose_place_is_gone_begins_anew(registry, send, here, location):
-    registry.instead("GET", "/uploads/", says(503))
-    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
-    with pytest.raises(RegistryError):
-        send()
-    registry.healthy()
     note = here.store.layout.ingest / notes_in(here)[0]
     note.write_text(json.dumps(json.loads(note.read_text()) | {"location": location}))
     assert send() == []
@@ -196,11 +194,8 @@ def test_an_upload_elsewhere_that_is_not_there_is_named(registry, send):
             send()
 
 
-def test_a_note_is_its_owners_only(registry, send, here):
-    registry.instead("GET", "/uploads/", says(503))
-    registry.instead("PUT", HEX, registry.uploads.cut(HALF), early=True)
-    with pytest.raises(RegistryError):
-        send()
+@pytest.mark.usefixtures("broken")
+def test_a_note_is_its_owners_only(here):
     (name,) = notes_in(here)
     assert (here.store.layout.ingest / name).stat().st_mode & 0o777 == 0o600
 
