@@ -31,6 +31,11 @@ def logout(context: Context, registry: str) -> bool:
     return Credentials(context.settings.environment).erase(_host(registry))
 
 
+def logins(context: Context, registry: str) -> list[str]:
+    """Return the files of other programs, and ours, that still have a password of *registry*."""
+    return Credentials(context.settings.environment).places(_host(registry))
+
+
 class _Just(Credentials):
     """One credential, for the registry that is asked."""
 
@@ -38,7 +43,7 @@ class _Just(Credentials):
         super().__init__({})
         self._credential = credential
 
-    def get(self, _host: str) -> Credential:
+    def get(self, _host: str, _repository: str = "") -> Credential:
         return self._credential
 
 

@@ -2,7 +2,8 @@
 
 Read are `$REGISTRY_AUTH_FILE`, `$DOCKER_CONFIG/config.json` (else `~/.docker/config.json`) and
 podman's `$XDG_RUNTIME_DIR/containers/auth.json`, each with `credHelpers`, `credsStore` and
-`auths`, in that order; `login` and `logout` write docker's. No password ever appears in an error.
+`auths`, in that order; `login` and `logout` write the first where it is named, else docker's. An
+entry may be for part of a registry only, as podman has them. No password ever appears in an error.
 
 See: https://docs.docker.com/reference/cli/docker/login/#credential-stores
 """
@@ -11,7 +12,7 @@ from __future__ import annotations
 
 import binascii
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -46,23 +47,30 @@ class Credentials:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._environment = environment
 
-    def get(self, host: str) -> Credential | None:
-        """Return the credential for *host*, or None."""
+    def get(self, host: str, repository: str = "") -> Credential | None:
+        """Return the credential for *repository* of *host*, or None."""
         for path in self._files():
-            config = _read(path)
-            helper = _helper_for(config, host)
-            if helper:
-                found = ask_helper(helper, _keys(host), self._environment)
-                if found:
-                    return _from_pair(*found)
-            stored = _from_auths(config.get("auths"), host)
-            if stored:
-                return stored
+            found = self._in(path, host, repository)
+            if found:
+                return found
         return None
+
+    def places(self, host: str) -> list[str]:
+        """Return the files that have a credential for *host*, or whose helper has."""
+        return [str(path) for path in self._files() if self._in(path, host)]
+
+    def _in(self, path: Path, host: str, repository: str = "") -> Credential | None:
+        config = _read(path)
+        helper = _helper_for(config, host)
+        if helper:
+            found = ask_helper(helper, _keys(host), self._environment)
+            if found:
+                return _from_pair(*found)
+        return _from_auths(config.get("auths"), [*_parts(host, repository), *_keys(host)])
 
     def save(self, host: str, credential: Credential) -> str:
         """Keep *credential* for *host*; returns where, for people to read."""
-        path = self._docker_config()
+        path = self._files()[0]
         config = _read(path)
         helper = _helper_for(config, host)
         if helper:
@@ -83,7 +91,7 @@ class Credentials:
 
     def erase(self, host: str) -> bool:
         """Forget the credential for *host*; tells whether there was one."""
-        path = self._docker_config()
+        path = self._files()[0]
         config = _read(path)
         helper = _helper_for(config, host)
         known = helper and ask_helper(helper, _keys(host), self._environment)
@@ -118,6 +126,15 @@ def _keys(host: str) -> list[str]:
     return [host, f"https://{host}", f"http://{host}", f"https://{host}/v1/", f"https://{host}/v2/"]
 
 
+def _parts(host: str, repository: str) -> list[str]:
+    """Return the names under which *repository* and what it is part of may be stored.
+
+    See: https://github.com/containers/image/blob/main/docs/containers-auth.json.5.md
+    """
+    steps = repository.split("/") if repository else []
+    return [f"{host}/{'/'.join(steps[:count])}" for count in range(len(steps), 0, -1)]
+
+
 def _helper_for(config: Mapping[str, object], host: str) -> str:
     helpers = config.get("credHelpers")
     if isinstance(helpers, dict):
@@ -128,10 +145,10 @@ def _helper_for(config: Mapping[str, object], host: str) -> str:
     return store if isinstance(store, str) else ""
 
 
-def _from_auths(auths: object, host: str) -> Credential | None:
+def _from_auths(auths: object, keys: Iterable[str]) -> Credential | None:
     if not isinstance(auths, dict):
         return None
-    for key in _keys(host):
+    for key in keys:
         entry = auths.get(key)
         if not isinstance(entry, dict):
             continue

@@ -97,7 +97,7 @@ class Session:
         self._ways = _ways(host, connection, self._sockets)
         self._carriers = Carriers(host, real_name(host), self._ways, quiet=connection.insecure)
         self._patience = Patience(host, network_errors, connection.pause)
-        self._authority = Authority(host, self._fetch_token)
+        self._authority = Authority(host, repository, self._fetch_token)
         self._lock = threading.Lock()
         self._root = ""
 

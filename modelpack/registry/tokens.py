@@ -26,10 +26,11 @@ _REFUSED, _TOO_MANY, _SERVER = 400, 429, 500
 
 
 class Authority:
-    """The tokens of one registry; threads may share it, and each scope is fetched once."""
+    """The tokens for *repository* of *host*; threads may share it, each scope is fetched once."""
 
-    def __init__(self, host: str, fetch: Fetch) -> None:
+    def __init__(self, host: str, repository: str, fetch: Fetch) -> None:
         self._host = host
+        self._repository = repository
         self._fetch = fetch
         self._lock = threading.Lock()
         self._basic = ""
@@ -65,7 +66,7 @@ class Authority:
             known = self._known(scope)
             if known and known != refused:
                 return known  # another thread was told the same, and has asked meanwhile
-            credential = credentials.get(self._host)
+            credential = credentials.get(self._host, self._repository)
             if challenge.scheme == "basic":
                 self._basic = credential.basic if credential else ""
                 return self._basic if self._basic != refused else ""

@@ -136,6 +136,17 @@ def test_logout_forgets(cli, guarded, clean_environment):
     assert cli("logout", guarded.host).out == f"Not logged in to {guarded.host}\n"
 
 
+def test_logout_names_the_files_that_still_have_a_login(
+    cli, guarded, clean_environment, monkeypatch
+):
+    login(cli, guarded, "--password-stdin")
+    named = clean_environment / "auth.json"
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(named))
+    done = cli("logout", guarded.host)
+    assert done.out == f"Not logged in to {guarded.host}\n"
+    assert f"{clean_environment / '.docker' / 'config.json'} has a login" in done.err
+
+
 def test_login_to_something_else_than_a_registry_fails(cli, guarded, clean_environment):
     guarded.instead("GET", "/v2/", html())
     assert "HTML page" in login(cli, guarded, "--password-stdin").error(5)

@@ -186,6 +186,36 @@ def test_erasing_keeps_the_others(config):
     assert not Credentials(os.environ).erase(HOST)
 
 
+def test_a_file_that_is_named_is_the_one_that_is_written(config, tmp_path, monkeypatch):
+    named = tmp_path / "auth.json"
+    keep(named, auths=auths(password="old"))
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(named))
+    credentials = Credentials(os.environ)
+    assert credentials.save(HOST, Credential("ann", "new")) == str(named)
+    assert found() == Credential("ann", "new")
+    assert not config.exists()
+    assert credentials.erase(HOST)
+    assert found() is None
+
+
+def test_an_entry_may_be_for_part_of_a_registry(tmp_path, monkeypatch):
+    entries = {
+        **auths(f"{HOST}/team", password="team"),
+        **auths(f"{HOST}/team/tiny", password="tiny"),
+        **auths(password="all"),
+    }
+    keep(tmp_path / "auth.json", auths=entries)
+    monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
+    credentials = Credentials(os.environ)
+    for repository, password in (
+        ("team/tiny", "tiny"),
+        ("team/other", "team"),
+        ("teams/tiny", "all"),
+        ("", "all"),
+    ):
+        assert credentials.get(HOST, repository) == Credential("ann", password)
+
+
 KEEPER = """
 file="$(dirname "$0")/kept-$(basename "$0")"
 case "$1" in
