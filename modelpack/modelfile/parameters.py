@@ -59,6 +59,7 @@ _ALL = (
     Parameter("main_gpu", "int", None, "the GPU for small tensors"),
     Parameter("use_mmap", "bool", None, "map the weights instead of reading them"),
     Parameter("num_thread", "int", 0, "threads at most; 0: as many as cores"),
+    Parameter("lora_scale", "float", 1.0, "how strongly adapters count; 0 is not at all"),
     Parameter("draft_num_predict", "int", 4, "tokens that a draft model proposes at a time"),
     Parameter("num_keep", "int", 4, "tokens kept at the front when the context is full"),
     Parameter("seed", "int", -1, "seed of the sampler; -1 takes a random one"),

@@ -54,9 +54,10 @@ def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue
     """
     use_mmap = parameters.get("use_mmap")
     batch = _int(parameters, "num_batch", BATCH)
+    scale = _float(parameters, "lora_scale", 1.0)
     return LoadOptions(
         weights=files.weights,
-        adapters=tuple(Adapter(path) for path in files.adapters),
+        adapters=tuple(Adapter(path, scale) for path in files.adapters),
         projectors=files.projectors,
         n_ctx=max(0, _int(parameters, "num_ctx", 0)),
         n_batch=max(1, batch),

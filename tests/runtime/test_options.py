@@ -39,6 +39,7 @@ def test_every_sampling_parameter_arrives():
 
 
 def test_every_loading_parameter_arrives():
+    assert load_options_from(FILES, {"lora_scale": 0.5}).adapters == (Adapter(Path("a"), 0.5),)
     given = {"num_ctx": 1, "num_batch": 2, "num_gpu": 3, "main_gpu": 4, "num_thread": 5}
     options = load_options_from(FILES, {**given, "use_mmap": False})
     assert (options.n_ctx, options.n_batch, options.n_gpu_layers) == (1, 2, 3)
