@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import binascii
 import json
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,7 @@ from modelpack.errors import InputError
 from modelpack.registry.helpers import ask_helper, erase_with_helper, store_with_helper
 
 _TOKEN_USER = "<token>"  # noqa: S105 - how helpers mark an identity token
+_NOWHERE = Path(os.devnull)
 _HUB = "https://index.docker.io/v1/"
 _HUB_NAMES = ("docker.io", "index.docker.io", "registry-1.docker.io")
 
@@ -109,14 +111,19 @@ class Credentials:
         said = self._environment.get("REGISTRY_AUTH_FILE")
         runtime = self._environment.get("XDG_RUNTIME_DIR")
         files = [Path(said)] if said else []
-        files.append(self._docker_config())
+        folder = self._environment.get("DOCKER_CONFIG") or home_in(self._environment) / ".docker"
+        files.append(Path(folder) / "config.json")
         if runtime:
             files.append(Path(runtime) / "containers" / "auth.json")
         return files
 
-    def _docker_config(self) -> Path:
-        folder = self._environment.get("DOCKER_CONFIG")
-        return (Path(folder) if folder else Path.home() / ".docker") / "config.json"
+
+def home_in(environment: Mapping[str, str]) -> Path:
+    """Return the user's folder; one where nothing is, for a user without any."""
+    try:
+        return Path(environment.get("HOME") or Path.home())
+    except RuntimeError:
+        return _NOWHERE
 
 
 def _keys(host: str) -> list[str]:

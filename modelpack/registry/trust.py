@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 
 from modelpack import limits
 from modelpack.errors import InputError
+from modelpack.registry.credentials import home_in
 
 if TYPE_CHECKING:
     import ssl
@@ -106,7 +107,7 @@ def _said(environment: Mapping[str, str]) -> tuple[Named, ...]:
 def _folders(environment: Mapping[str, str]) -> list[Path]:
     """Return where `certs.d` may be, the user's own before the system's."""
     config = environment.get("XDG_CONFIG_HOME")
-    own = Path(config) if config else Path(environment.get("HOME") or Path.home()) / ".config"
+    own = Path(config) if config else home_in(environment) / ".config"
     docker, podman = map(Path, _SYSTEM)
     return [own / "docker" / "certs.d", docker, own / "containers" / "certs.d", podman]
 

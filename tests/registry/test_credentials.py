@@ -6,6 +6,7 @@ import json
 import os
 import stat
 import subprocess
+from pathlib import Path
 
 import pytest
 from fakes.logins import helper, pair
@@ -14,6 +15,7 @@ from modelpack import limits
 from modelpack.errors import InputError
 from modelpack.registry.credentials import Credential, Credentials
 from modelpack.registry.helpers import ask_helper
+from modelpack.registry.trust import Trust, decide
 
 HOST = "registry.example:5000"
 
@@ -196,6 +198,19 @@ def test_a_file_that_is_named_is_the_one_that_is_written(config, tmp_path, monke
     assert not config.exists()
     assert credentials.erase(HOST)
     assert found() is None
+
+
+def test_a_user_without_a_home_has_no_logins(monkeypatch):
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(Path, "home", _homeless)
+    assert Credentials({}).get(HOST) is None
+    assert decide(HOST, {}) == Trust()
+    with pytest.raises(InputError, match="cannot write"):
+        Credentials({}).save(HOST, Credential("ann", "s3cret"))
+
+
+def _homeless():
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_an_entry_may_be_for_part_of_a_registry(tmp_path, monkeypatch):
