@@ -17,7 +17,12 @@ def main(
         list[str] | None, typer.Argument(help="Check only these; default: the whole store.")
     ] = None,
     repair: Annotated[
-        bool, typer.Option("--repair", help="Fetch damaged blobs again from their registries.")
+        bool,
+        typer.Option(
+            "--repair",
+            help="Fetch blobs that are damaged, unreadable or missing again from their "
+            "registries, and remove damaged ones that no model needs; no others.",
+        ),
     ] = False,
     insecure: Insecure = False,
     ca_file: CaFile = "",

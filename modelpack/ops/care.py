@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from modelpack.errors import InputError, IntegrityError, ModelPackError
+from modelpack.errors import InputError, IntegrityError, ModelPackError, StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
@@ -51,17 +51,19 @@ class Checkup:
     """Files that are no part of a store."""
 
     def require_sound(self) -> None:
-        """Raise `IntegrityError` where anything is damaged and was not repaired."""
+        """Raise `IntegrityError` where anything is damaged or unreadable and was not repaired."""
         count = len(self.troubles) + len(self.unreadable)
         if not count:
             return
         names = {name for trouble in self.troubles for name in trouble.models}
         names.update(item.name for item in self.unreadable if item.name)
         which = f": {', '.join(sorted(names))}" if names else ""
+        damaged = self.unreadable or any(t.kind != "unreadable" for t in self.troubles)
+        what = "is damaged" if damaged else "cannot be read"
         raise IntegrityError(
-            f"the store is damaged in {count} place{'' if count == 1 else 's'}{which}",
-            hint="`modelpack fsck --repair` fetches damaged blobs again from their registries; "
-            "build or pull again what it cannot repair",
+            f"the store {what} in {count} place{'' if count == 1 else 's'}{which}",
+            hint="`modelpack fsck --repair` fetches such blobs again from their registries; "
+            "remove and build, load or pull again what it cannot repair",
         )
 
 
@@ -95,8 +97,9 @@ def fsck(
 ) -> Checkup:
     """Hash the blobs of the models *texts* (by default all of the store) and check the names.
 
-    With *repair*, blobs that are damaged or missing are fetched again from the registries of the
-    models that need them; damaged ones that nobody can send are removed.
+    With *repair*, blobs that are damaged, unreadable or missing are fetched again from the
+    registries of the models that need them, and stay as they are where that fails. Damaged ones
+    that no model needs are removed, unless there is a name that cannot be read.
 
     Raises:
         NotFoundError: one of the models is not in the store.
@@ -107,9 +110,10 @@ def fsck(
         found = survey(store.layout)
         wanted = _wanted(context, texts, found)
         chosen = _restricted(found, wanted) if texts else found
-        conditions = examine(store.layout, chosen.blobs, report)
         known = {digest: Condition(size) for digest, size in found.blobs.items()}
         needed = {blob.digest for blobs in chosen.needs().values() for blob in blobs}
+        unlisted = dict.fromkeys(needed - known.keys(), 0)
+        conditions = examine(store.layout, {**chosen.blobs, **unlisted}, report)
         troubles = [
             trouble
             for trouble in judge(found.needs(), {**known, **conditions})
@@ -117,7 +121,7 @@ def fsck(
         ]
         repaired: list[Repaired] = []
         if repair:
-            troubles, repaired = _repair(context, troubles, report)
+            troubles, repaired = _repair(context, troubles, report, sure=not found.unreadable)
     return Checkup(
         blobs=len(chosen.blobs),
         size=sum(chosen.blobs.values()),
@@ -155,8 +159,9 @@ def _restricted(found: Survey, names: set[str]) -> Survey:
 
 
 def _repair(
-    context: Context, troubles: Sequence[Trouble], report: Report
+    context: Context, troubles: Sequence[Trouble], report: Report, *, sure: bool
 ) -> tuple[list[Trouble], list[Repaired]]:
+    """Repair *troubles*; it is *sure* that a blob without a model is needed by none."""
     left: list[Trouble] = []
     repaired: list[Repaired] = []
     with ExitStack() as opened:
@@ -166,20 +171,31 @@ def _repair(
             if trouble.kind == "size":  # the blob is well; its manifest is not
                 left.append(trouble)
                 continue
-            origin, problem = repairing.fetch(trouble)
-            if not origin and trouble.kind == "damaged":
-                _remove(context, digest)
-            if origin or not trouble.models:
-                repaired.append(Repaired(digest, origin))
+            if trouble.models:
+                origin, problem = repairing.fetch(trouble)
             else:
+                origin, problem = "", _remove(context, trouble, sure=sure)
+            if problem:
                 left.append(replace(trouble, problem=f"{trouble.problem} ({problem})"))
+            else:
+                repaired.append(Repaired(digest, origin))
     return left, repaired
 
 
-def _remove(context: Context, digest: Digest) -> None:
-    path = context.store.path(digest)
-    if condition_of(path, digest).problem:  # still: nobody has stored it anew meanwhile
-        context.store.remove_blob(digest)
+def _remove(context: Context, trouble: Trouble, *, sure: bool) -> str:
+    """Remove the blob of *trouble*, which no model needs; return why it has to stay."""
+    if trouble.kind != "damaged":
+        return "it may be sound, and stays"
+    if not sure:
+        return "a name that cannot be read may need it"
+    digest = trouble.blob.digest
+    condition = condition_of(context.store.path(digest), digest)
+    if condition.problem and condition.kind == "damaged":  # nobody has stored it anew meanwhile
+        try:
+            context.store.remove_blob(digest)
+        except StoreError as error:
+            return str(error)
+    return ""
 
 
 class _Repairing:
@@ -193,18 +209,20 @@ class _Repairing:
 
     def fetch(self, trouble: Trouble) -> tuple[str, str]:
         """Store the blob of *trouble* anew; return the host that sent it, or why none did."""
-        problem = "no model that needs it has a registry"
+        problems: list[str] = []
         references = [Reference.parse(name) for name in trouble.models]
         for reference in references:
             if not reference.host:
                 continue
             try:
                 self._fetch(reference, trouble)
+            except StoreError as error:  # no other registry can help
+                return "", str(error)
             except ModelPackError as error:
-                problem = str(error)
-                continue
-            return reference.host, ""
-        return "", problem
+                problems.append(str(error))
+            else:
+                return reference.host, ""
+        return "", "; ".join(dict.fromkeys(problems)) or "no model that needs it has a registry"
 
     def _fetch(self, reference: Reference, trouble: Trouble) -> None:
         blob, moved = trouble.blob, 0

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 import threading
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from modelpack import limits
 from modelpack.content.base import Advance
@@ -22,6 +23,8 @@ from modelpack.oci.digest import Digest
 from modelpack.progress import Event, Report, silent
 from modelpack.store.paths import Layout
 
+Kind: TypeAlias = Literal["damaged", "unreadable", "missing"]
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:
@@ -29,14 +32,16 @@ class Condition:
 
     size: int
     problem: str = ""
-    """Why it is not what its name says; empty where it is."""
+    """Why it is not known to be what its name says; empty where it is."""
+    kind: Kind = "damaged"
+    """Which sort of problem; what cannot be read may be sound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
     """One blob that is not as it should be."""
 
-    kind: Literal["damaged", "missing", "size"]
+    kind: Kind | Literal["size"]
     """`size`: the blob is what its name says, but a manifest promises another size."""
     blob: Descriptor
     """As a manifest describes it, or as it lies there where none does."""
@@ -64,9 +69,9 @@ def judge(
             found.append(trouble)
     needed = {digest for digest, _ in users_of}
     for digest, condition in conditions.items():
-        if condition.problem and digest not in needed:
+        if condition.problem and condition.kind != "missing" and digest not in needed:
             blob = Descriptor("", digest, condition.size)
-            found.append(Trouble("damaged", blob, condition.problem, ()))
+            found.append(Trouble(condition.kind, blob, condition.problem, ()))
     return sorted(found, key=lambda trouble: trouble.blob.digest)
 
 
@@ -97,6 +102,8 @@ def condition_of(path: Path, digest: Digest, advance: Advance = lambda _count: N
     block = bytearray(limits.BLOCK)
     view = memoryview(block)
     try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return Condition(0, "cannot be read: not a file", "unreadable")
         with path.open("rb", buffering=0) as file:
             while count := file.readinto(block):
                 seen.update(view[:count])
@@ -105,8 +112,10 @@ def condition_of(path: Path, digest: Digest, advance: Advance = lambda _count: N
                 if untold >= limits.TELL_EVERY:
                     advance(untold)
                     untold = 0
+    except FileNotFoundError:
+        return Condition(0, "is missing", "missing")
     except OSError as error:
-        return Condition(size, f"cannot be read: {error.strerror}")
+        return Condition(size, f"cannot be read: {error.strerror}", "unreadable")
     advance(untold)
     if seen.hexdigest() == digest.hex:
         return Condition(size)
@@ -119,7 +128,7 @@ def _trouble(
     if condition is None:
         return Trouble("missing", blob, "is missing", models)
     if condition.problem:
-        return Trouble("damaged", blob, condition.problem, models)
+        return Trouble(condition.kind, blob, condition.problem, models)
     if condition.size != blob.size:
         problem = f"has {condition.size:,} bytes, but the manifest says {blob.size:,}"
         return Trouble("size", blob, problem, models)

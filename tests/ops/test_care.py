@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 from fakes.models import MODELFILE, context_at
 from fakes.registry import FakeRegistry
@@ -152,18 +156,97 @@ def test_a_repair_does_not_take_wrong_bytes(context, registry, pulled):
     checkup = fsck(context, repair=True)
     (trouble,) = checkup.troubles
     assert "sent" in trouble.problem
-    assert not context.store.path(digest).exists()
+    assert context.store.path(digest).exists()
     with pytest.raises(IntegrityError, match=pulled):
         checkup.require_sound()
 
 
-def test_after_a_failed_repair_a_pull_brings_what_is_missing(context, registry, pulled):
+def test_a_repair_that_fails_leaves_the_blob_and_can_be_tried_again(context, registry, pulled):
     digest = damage(context, pulled)
+    before = context.store.path(digest).read_bytes()
     kept = registry.blobs.pop(str(digest))
-    assert fsck(context, repair=True).troubles
+    (trouble,) = fsck(context, repair=True).troubles
+    assert (trouble.kind, trouble.blob.digest) == ("damaged", digest)
+    assert context.store.path(digest).read_bytes() == before
     registry.blobs[str(digest)] = kept
-    pull(context, pulled)
+    fsck(context, repair=True).require_sound()
+    damage(context, pulled)
+    pull(context, pulled, verify=True)
     fsck(context).require_sound()
+
+
+def test_a_registry_that_is_away_or_refuses_costs_no_blob(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    with FakeRegistry() as registry:
+        push(context, "tiny", f"{registry.host}/team/tiny:v1")
+        copy_name(context, "tiny", f"{registry.host}/team/tiny:v1")
+        digest = damage(context, "tiny")
+        registry.users = {"somebody": "else"}
+        (trouble,) = fsck(context, repair=True).troubles
+        assert "401" in trouble.problem
+    (trouble,) = fsck(context, repair=True).troubles
+    assert f"cannot reach {registry.host}" in trouble.problem
+    assert context.store.path(digest).exists()
+
+
+def test_a_full_disk_is_told_and_costs_no_blob(context, registry, pulled, monkeypatch):
+    copy_name(context, pulled, f"{registry.host}/team/other:v1")
+    digest = damage(context, pulled)
+
+    def write(_descriptor, _data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("modelpack.store.blobs.write_all", write)
+    checkup = fsck(context, repair=True)
+    (trouble,) = checkup.troubles
+    assert "no space left" in trouble.problem
+    assert len(registry.asked("GET", "/blobs/")) == 1
+    assert context.store.path(digest).exists()
+    with pytest.raises(IntegrityError):
+        checkup.require_sound()
+
+
+@pytest.fixture
+def shut(monkeypatch):
+    """Makes a file one that nobody may read."""
+    opened = Path.open
+    paths = set()
+
+    def open_(path, *args, **options):
+        if path in paths:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *args, **options)
+
+    monkeypatch.setattr(Path, "open", open_)
+    return paths.add
+
+
+def test_a_blob_that_cannot_be_read_is_not_called_damaged_and_stays(context, folder, shut):
+    make(context, MODELFILE, folder, "tiny")
+    digest = opened(context, "tiny").artifact.of(Role.MODEL)[0].blob.digest
+    stray = add_blob(context.store, b"stray").digest
+    for one in (digest, stray):
+        shut(context.store.path(one))
+    for repair in (False, True):
+        checkup = fsck(context, repair=repair)
+        found = {trouble.blob.digest: trouble for trouble in checkup.troubles}
+        assert found.keys() == {digest, stray}
+        assert {trouble.kind for trouble in found.values()} == {"unreadable"}
+        assert all("Permission denied" in trouble.problem for trouble in found.values())
+        with pytest.raises(IntegrityError, match=r"cannot be read in 2 places: tiny:latest"):
+            checkup.require_sound()
+    assert all(context.store.path(one).exists() for one in (digest, stray))
+
+
+def test_what_cannot_be_looked_at_is_not_called_missing(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    path = context.store.path(opened(context, "tiny").artifact.of(Role.MODEL)[0].blob.digest)
+    path.unlink()
+    path.symlink_to(path.name)
+    (trouble,) = fsck(context).troubles
+    assert (trouble.kind, "symbolic links" in trouble.problem) == ("unreadable", True)
+    path.unlink()
+    assert [trouble.kind for trouble in fsck(context).troubles] == ["missing"]
 
 
 def test_a_repair_says_what_no_registry_has(context, folder):
@@ -171,8 +254,11 @@ def test_a_repair_says_what_no_registry_has(context, folder):
     digest = damage(context, "tiny")
     (trouble,) = fsck(context, repair=True).troubles
     assert "no model that needs it has a registry" in trouble.problem
-    assert not context.store.path(digest).exists()
-    assert [t.kind for t in fsck(context).troubles] == ["missing"]
+    assert context.store.path(digest).exists()
+    assert [t.kind for t in fsck(context).troubles] == ["damaged"]
+    remove(context, ["tiny"])
+    make(context, MODELFILE, folder, "tiny")
+    fsck(context).require_sound()
 
 
 def test_a_repair_removes_damaged_blobs_that_nobody_needs(context):
@@ -182,6 +268,15 @@ def test_a_repair_removes_damaged_blobs_that_nobody_needs(context):
     checkup.require_sound()
     assert [blob.origin for blob in checkup.repaired] == [""]
     assert not path.exists()
+
+
+def test_a_repair_removes_none_that_an_unreadable_name_may_need(context, folder):
+    make(context, MODELFILE, folder, "tiny")
+    digest = damage(context, "tiny")
+    context.store.layout.manifest(context.parse("tiny")).write_text("{")
+    (trouble,) = fsck(context, repair=True).troubles
+    assert "may need it" in trouble.problem
+    assert context.store.path(digest).exists()
 
 
 def test_unique_bytes_are_what_removing_frees(context, folder):
