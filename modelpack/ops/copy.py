@@ -38,7 +38,7 @@ def copy_model(
     from modelpack.registry.referrers import ReferringRepository
 
     names = context.remote(source), context.remote(destination)
-    options = context.copying("push", check=lambda manifest: _check_digest(names[1], manifest))
+    options = context.copying("push", check=lambda manifest: check_digest(names[1], manifest))
     report(Event(action="status", item=f"copying {names[0]} to {names[1]}"))
     with (
         ReferringRepository(names[0], context.connection(names[0].host)) as repository,
@@ -59,7 +59,8 @@ def _sisters(source: Reference, target: Reference) -> Callable[[Digest], Sequenc
     return lambda _digest: sisters
 
 
-def _check_digest(destination: Reference, manifest: Manifest) -> None:
+def check_digest(destination: Reference, manifest: Manifest) -> None:
+    """Raise `InputError` where *destination* has another digest than *manifest*."""
     if destination.digest not in (None, manifest.digest):
         raise InputError(
             f"{destination} cannot name a model whose digest is {manifest.digest}",

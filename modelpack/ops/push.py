@@ -10,6 +10,7 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.ops.context import Context
+from modelpack.ops.copy import check_digest
 from modelpack.progress import Event, Report, silent
 from modelpack.store.uploads import Uploads
 
@@ -21,7 +22,7 @@ def push(
 
     Raises:
         NotFoundError: the store does not have it.
-        InputError: no registry is named.
+        InputError: no registry is named, or the destination has another digest.
         RegistryError: the registry cannot be reached, or refuses.
     """
     target = context.remote(destination or text)
@@ -35,6 +36,7 @@ def _push(
     from modelpack.registry.referrers import ReferringRepository
 
     entry = context.find(text)
+    check_digest(target, entry.manifest)
     report(Event(action="status", item=f"pushing {target}"))
     journal = Uploads(context.store.layout)
     connection = context.connection(target.host)
