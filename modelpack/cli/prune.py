@@ -34,9 +34,8 @@ def main(
     for file in pruned.leftovers:
         size = _console.format_size(file.size)
         _console.out(f"{word} unfinished {_console.printable(file.path.name)} ({size})")
-    for manifest in pruned.referrers:
-        about = manifest.subject.digest if manifest.subject else ""
-        _console.out(f"{word} {manifest.digest}, which is about {about}")
+    for referrer in pruned.referrers:
+        _console.out(f"{word} {referrer.digest}, which is about {referrer.subject}")
     for folder in pruned.folders:
         _console.out(f"{word} empty folder {_console.printable(str(folder))}")
     _console.note(f"{'would free' if dry_run else 'freed'} {_console.format_size(pruned.freed)}")
@@ -51,7 +50,7 @@ def _as_json(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
             {"path": _console.printable(str(file.path)), "size": file.size}
             for file in pruned.leftovers
         ],
-        "referrers": [str(manifest.digest) for manifest in pruned.referrers],
+        "referrers": [str(referrer.digest) for referrer in pruned.referrers],
         "folders": [_console.printable(str(folder)) for folder in pruned.folders],
         "unreadable": unreadable_json(pruned.unreadable),
     }

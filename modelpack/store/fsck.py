@@ -22,6 +22,7 @@ from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.progress import Event, Report, silent
 from modelpack.store.paths import Layout
+from modelpack.store.referrers import Referrer, divide
 
 Kind: TypeAlias = Literal["damaged", "unreadable", "missing"]
 
@@ -48,6 +49,8 @@ class Trouble:
     problem: str
     models: tuple[str, ...]
     """The names that need it."""
+    subject: Digest | None = None
+    """What it refers to, where it is no blob but the manifest of a referrer."""
 
     def __str__(self) -> str:
         needed = ", needed by " + ", ".join(self.models) if self.models else ", no model needs it"
@@ -73,6 +76,25 @@ def judge(
             blob = Descriptor("", digest, condition.size)
             found.append(Trouble(condition.kind, blob, condition.problem, ()))
     return sorted(found, key=lambda trouble: trouble.blob.digest)
+
+
+def lost(named: Mapping[str, Digest], referrers: Iterable[Referrer]) -> list[Trouble]:
+    """Return what is wrong with those of *referrers* that are about names, with digests *named*."""
+    users_of: dict[Referrer, list[str]] = {}
+    for name, digest in named.items():
+        for referrer in divide((digest,), referrers)[0]:
+            if referrer.manifest is None:
+                users_of.setdefault(referrer, []).append(name)
+    return [
+        Trouble(
+            "unreadable" if referrer.shut else "damaged",
+            Descriptor("", referrer.digest, 0),
+            f"refers to {referrer.subject} and {referrer.problem}",
+            tuple(users),
+            referrer.subject,
+        )
+        for referrer, users in users_of.items()
+    ]
 
 
 def examine(

@@ -18,7 +18,7 @@ from modelpack.oci.manifest import Manifest
 from modelpack.store import locks
 from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout
-from modelpack.store.referrers import Referrers, divide
+from modelpack.store.referrers import Referrer, Referrers, divide, needs_of
 from modelpack.store.survey import Leftover, Survey, Unreadable, empty_folders, leftovers, survey
 
 RESUMABLE_S = 7 * 86_400
@@ -37,10 +37,10 @@ class Pruned:
     leftovers: tuple[Leftover, ...]
     folders: tuple[Path, ...]
     """Folders that held no name."""
-    referrers: tuple[Manifest, ...]
+    referrers: tuple[Referrer, ...]
     """What refers to something that is not here any more."""
     unreadable: tuple[Unreadable, ...]
-    """Names that cannot be read; where there is one, every blob stays."""
+    """Names and referrers that cannot be read; where there is one, every blob stays."""
 
     @property
     def freed(self) -> int:
@@ -54,11 +54,11 @@ def unneeded(blobs: Mapping[Digest, int], manifests: Iterable[Manifest]) -> dict
     return {digest: size for digest, size in blobs.items() if digest not in marked}
 
 
-def unreferenced(found: Survey) -> tuple[dict[Digest, int], list[Manifest]]:
+def unreferenced(found: Survey) -> tuple[dict[Digest, int], list[Referrer]]:
     """Return the blobs that nothing alive in *found* needs, and the referrers that are dead."""
     named = (manifest.digest for manifest in found.manifests.values())
     living, dead = divide(named, found.referrers)
-    return unneeded(found.blobs, [*found.manifests.values(), *living]), dead
+    return unneeded(found.blobs, [*found.manifests.values(), *needs_of(living)]), dead
 
 
 def stale(files: Sequence[Leftover], now: float) -> list[Leftover]:
@@ -94,13 +94,14 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
                 hint="prune again when that is done",
             )
         found = survey(layout)
-        blobs, dead = ({}, []) if found.unreadable else unreferenced(found)
+        doubts = found.doubts
+        blobs, dead = ({}, []) if doubts else unreferenced(found)
         pruned = Pruned(
             blobs,
             tuple(stale(leftovers(layout), now)),
             tuple(empty_folders(layout)),
             tuple(dead),
-            found.unreadable,
+            doubts,
         )
         if not dry_run:
             _remove(layout, pruned)
@@ -108,8 +109,8 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
 
 
 def _remove(layout: Layout, pruned: Pruned) -> None:
-    for manifest in pruned.referrers:
-        Referrers(layout).remove(manifest)
+    for referrer in pruned.referrers:
+        Referrers(layout).remove(referrer)
     with store_errors(layout):
         for digest in pruned.blobs:
             layout.blob(digest).unlink(missing_ok=True)

@@ -22,7 +22,7 @@ from modelpack.store.errors import store_errors
 from modelpack.store.names import Entry, Listed, Names
 from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
-from modelpack.store.referrers import Referrers, divide
+from modelpack.store.referrers import Referrers, divide, needs_of
 
 
 class LocalStore:
@@ -188,8 +188,8 @@ class LocalStore:
     def remove(self, references: Sequence[Reference]) -> int:
         """Forget *references*; return the bytes of blobs that nobody needs any more.
 
-        Blobs stay when somebody is building or pulling, or when a name cannot be read: it might
-        need them.
+        Blobs stay when somebody is building or pulling, or when a name, or what refers to one,
+        cannot be read: it might need them.
         """
         doomed: dict[Digest, int] = {}
         with locks.exclusive(self.layout.lock) as alone:
@@ -208,13 +208,17 @@ class LocalStore:
 
         doubts: list[str] = []
         named = [entry.manifest for entry in self._names.list(doubts.append)]
+        referrers = self._referrers.all(lambda error: doubts.append(str(error)))
         if doubts:
             return 0
-        living, dead = divide((manifest.digest for manifest in named), self._referrers.all())
-        for manifest in dead:
+        living, dead = divide((manifest.digest for manifest in named), referrers)
+        for manifest in needs_of(dead):
             doomed.update((blob.digest, blob.size) for blob in manifest.blobs)
-            self._referrers.remove(manifest)
-        free = unneeded(doomed, [*named, *living])
+        for referrer in dead:
+            self._referrers.remove(referrer)
+        if any(referrer.manifest is None for referrer in living):
+            return 0
+        free = unneeded(doomed, [*named, *needs_of(living)])
         for digest in free:
             self.remove_blob(digest)
         return sum(free.values())

@@ -6,9 +6,10 @@ while its subject is: a model that some name has, or another referrer that is al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from modelpack import limits
 from modelpack.content.disk import replacing
@@ -17,6 +18,20 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.errors import store_errors
 from modelpack.store.paths import Layout, digest_of_file
+
+
+class Referrer(NamedTuple):
+    """One file among the referrers, by what its path says."""
+
+    subject: Digest
+    digest: Digest
+    path: Path
+    manifest: Manifest | None
+    """None where it cannot be read, or is not what its path says."""
+    problem: str = ""
+    """Why it is None."""
+    shut: bool = False
+    """Nobody can read it; it may be what its path says."""
 
 
 class Referrers:
@@ -37,65 +52,90 @@ class Referrers:
     def of(self, subject: Digest) -> list[Manifest]:
         """Return the manifests about *subject*."""
         found = map(_read, _files(self.layout.referrers_of(subject)))
-        return [manifest for manifest in found if manifest is not None]
+        return [one.manifest for one in found if one is not None and one.manifest is not None]
 
     def find(self, digest: Digest) -> Manifest | None:
         """Return the referrer *digest*, whatever it is about."""
         for folder in _children(self.layout.referrers):
-            with suppress(OSError):
-                path = folder / f"sha256-{digest.hex}"
-                if path.is_file():
-                    return _read(path)
+            path = folder / f"sha256-{digest.hex}"
+            found = _read(path) if _is_file(path) else None
+            if found is not None:
+                return found.manifest
         return None
 
-    def all(self) -> list[Manifest]:
-        """Return every referrer."""
-        folders = _children(self.layout.referrers)
-        found = (_read(path) for folder in folders for path in _files(folder))
-        return [manifest for manifest in found if manifest is not None]
+    def all(self, shut: Callable[[OSError], None]) -> list[Referrer]:
+        """Return every referrer; say to *shut* which folders cannot be read."""
+        folders = _children(self.layout.referrers, shut)
+        found = (_read(path) for folder in folders for path in _files(folder, shut))
+        return [referrer for referrer in found if referrer is not None]
 
-    def remove(self, manifest: Manifest) -> None:
-        """Forget *manifest*."""
-        assert manifest.subject is not None  # noqa: S101 - it would not be here
-        path = self.layout.referrer(manifest.subject.digest, manifest.digest)
+    def remove(self, referrer: Referrer) -> None:
+        """Forget *referrer*."""
         with store_errors(self.layout):
-            path.unlink(missing_ok=True)
+            referrer.path.unlink(missing_ok=True)
         with suppress(OSError):  # there are more about the same
-            path.parent.rmdir()
+            referrer.path.parent.rmdir()
 
 
 def divide(
-    named: Iterable[Digest], referrers: Iterable[Manifest]
-) -> tuple[list[Manifest], list[Manifest]]:
+    named: Iterable[Digest], referrers: Iterable[Referrer]
+) -> tuple[list[Referrer], list[Referrer]]:
     """Divide *referrers* into the living and the dead, where names have the digests *named*."""
-    living: list[Manifest] = []
+    living: list[Referrer] = []
     subjects, left = set(named), list(referrers)
     while True:
-        reached = [m for m in left if m.subject is not None and m.subject.digest in subjects]
+        reached = [referrer for referrer in left if referrer.subject in subjects]
         if not reached:
             return living, left
         living += reached
-        subjects = {manifest.digest for manifest in reached}
-        left = [m for m in left if m.digest not in subjects]
+        subjects = {referrer.digest for referrer in reached}
+        left = [referrer for referrer in left if referrer.digest not in subjects]
 
 
-def _read(path: Path) -> Manifest | None:
+def needs_of(referrers: Iterable[Referrer]) -> list[Manifest]:
+    """Return the manifests of those of *referrers* that can be read."""
+    return [referrer.manifest for referrer in referrers if referrer.manifest is not None]
+
+
+def _read(path: Path) -> Referrer | None:
+    """Read the file *path*; gives None where it is gone, or not called as a referrer is."""
+    subject, digest = digest_of_file(path.parent.name), digest_of_file(path.name)
+    if subject is None or digest is None:
+        return None
     try:
         with path.open("rb") as file:
-            manifest = Manifest.parse(file.read(limits.MANIFEST + 1))
-    except (OSError, ModelPackError):
+            raw = file.read(limits.MANIFEST + 1)
+    except FileNotFoundError:
         return None
-    named = (digest_of_file(path.name), digest_of_file(path.parent.name))
-    said = (manifest.digest, manifest.subject.digest if manifest.subject else None)
-    return manifest if named == said else None
+    except OSError as error:
+        return Referrer(subject, digest, path, None, f"cannot be read: {error.strerror}", shut=True)
+    if Digest.of(raw) != digest:
+        return Referrer(subject, digest, path, None, "is damaged: its bytes have another digest")
+    try:
+        manifest = Manifest.parse(raw)
+    except ModelPackError as error:
+        return Referrer(subject, digest, path, None, f"is damaged: {error}")
+    if manifest.subject is None or manifest.subject.digest != subject:
+        return Referrer(subject, digest, path, None, "is damaged: it is about something else")
+    return Referrer(subject, digest, path, manifest)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in _children(folder) if path.is_file())
+def _files(folder: Path, shut: Callable[[OSError], None] = lambda _error: None) -> Iterator[Path]:
+    return (path for path in _children(folder, shut) if _is_file(path))
 
 
-def _children(folder: Path) -> list[Path]:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # its folder is shut: reading it will say so
+        return True
+
+
+def _children(folder: Path, shut: Callable[[OSError], None] = lambda _error: None) -> list[Path]:
     try:
         return sorted(folder.iterdir())
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        shut(error)
         return []

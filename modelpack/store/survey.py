@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,21 +18,25 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.names import Names
 from modelpack.store.paths import Layout, digest_of_file
-from modelpack.store.referrers import Referrers, divide
+from modelpack.store.referrers import Referrer, Referrers, divide, needs_of
 
 _OURS = ("blobs", "ingest", "manifests", "referrers", ".lock")
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A file or folder among the names that nobody can read."""
+    """A file or folder among the names and what refers to them that nobody can read."""
 
     path: str
     name: str
     """The model it should be, empty where it is no model's name."""
     problem: str
+    subject: Digest | None = None
+    """What it should refer to, where it is no model's name but a referrer's."""
 
     def __str__(self) -> str:
+        if self.subject is not None:
+            return f"what refers to {self.subject} {self.problem}: {self.path}"
         if self.name:
             return f"cannot read the name {self.name} ({self.path}): {self.problem}"
         return f"not a model name: {self.path}: {self.problem}"
@@ -61,15 +65,28 @@ class Survey:
     """The size of every file that is called like a blob."""
     foreign: tuple[Path, ...]
     """Files that are no part of a store."""
-    referrers: tuple[Manifest, ...] = ()
-    """The manifests of everything that refers to something."""
+    referrers: tuple[Referrer, ...] = ()
+    """Everything that refers to something."""
+
+    @property
+    def doubts(self) -> tuple[Unreadable, ...]:
+        """What cannot be read and may need any blob: names, and what refers to those that can."""
+        named = (manifest.digest for manifest in self.manifests.values())
+        lost = (one for one in divide(named, self.referrers)[0] if one.manifest is None)
+        return (
+            *self.unreadable,
+            *(Unreadable(str(one.path), "", one.problem, one.subject) for one in lost),
+        )
 
     def needs(self) -> dict[str, tuple[Descriptor, ...]]:
         """Return the blobs that each name needs: its own and those of what refers to it."""
         return {
             name: tuple(
                 blob
-                for each in (manifest, *divide((manifest.digest,), self.referrers)[0])
+                for each in (
+                    manifest,
+                    *needs_of(divide((manifest.digest,), self.referrers)[0]),
+                )
                 for blob in each.blobs
             )
             for name, manifest in self.manifests.items()
@@ -82,7 +99,7 @@ def survey(layout: Layout) -> Survey:
     blobs, strangers = _blobs(layout.blobs)
     strangers += [path for path in _children(layout.root) if path.name not in _OURS]
     strangers += [Path(u.path) for u in unreadable if not u.name and Path(u.path).is_file()]
-    referrers = tuple(Referrers(layout).all())
+    referrers = tuple(Referrers(layout).all(_noting(unreadable)))
     return Survey(manifests, tuple(unreadable), blobs, tuple(sorted(strangers)), referrers)
 
 
@@ -136,13 +153,17 @@ def _names(layout: Layout) -> tuple[dict[str, Manifest], list[Unreadable]]:
 
 
 def _name_files(root: Path, shut: list[Unreadable]) -> Iterator[str]:
+    for folder, folders, files in os.walk(root, onerror=_noting(shut)):
+        folders.sort()
+        yield from (str(Path(folder, name)) for name in sorted(files))
+
+
+def _noting(shut: list[Unreadable]) -> Callable[[OSError], None]:
     def note(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             shut.append(Unreadable(str(error.filename), "", str(error.strerror)))
 
-    for folder, folders, files in os.walk(root, onerror=note):
-        folders.sort()
-        yield from (str(Path(folder, name)) for name in sorted(files))
+    return note
 
 
 def _blobs(folder: Path) -> tuple[dict[Digest, int], list[Path]]:

@@ -14,6 +14,8 @@ from support.models import LAYERED, add_blob, assert_sound, blob_names, make, op
 
 from modelpack.errors import IntegrityError, NotFoundError, StoreError
 from modelpack.formats.artifact import Role
+from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
+from modelpack.oci.reference import Reference
 from modelpack.ops.care import fsck, prune, usage
 from modelpack.ops.models import copy_name, remove
 from modelpack.ops.pull import pull
@@ -301,3 +303,70 @@ def test_a_prune_frees_what_usage_calls_unneeded(context, folder):
     assert prune(context, dry_run=True).freed == unneeded
     assert prune(context).freed == unneeded
     assert usage(context)[0].total == 0
+
+
+@pytest.fixture
+def signed(context, registry, pulled):
+    """A signature of the model *pulled*, which the registry has as well."""
+    model = context.find(pulled).manifest
+    layer = registry.add_blob(b"a signature")
+    value = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": "application/x.signature",
+        "config": registry.add_blob(b"{}"),
+        "layers": [layer],
+        "subject": model.descriptor.to_json(),
+    }
+    manifest = Manifest.parse(canonical_json(value))
+    registry.add_manifest("team/tiny", manifest.raw)
+    for data in (b"{}", b"a signature"):
+        context.store.add(data)
+    context.store.name(Reference(registry.host, "team/tiny", "", manifest.digest), manifest)
+    fsck(context).require_sound()
+    return manifest
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"{"])
+def test_a_damaged_signature_is_told_and_keeps_its_blobs(context, pulled, signed, raw):
+    path = context.store.layout.referrer(signed.subject.digest, signed.digest)
+    path.write_bytes(raw)
+    for texts in ((), (pulled,)):
+        checkup = fsck(context, texts)
+        (trouble,) = checkup.troubles
+        assert (trouble.kind, trouble.blob.digest) == ("damaged", signed.digest)
+        assert str(signed.subject.digest) in trouble.problem
+        assert checkup.unreferenced == {}
+        with pytest.raises(IntegrityError, match=pulled):
+            checkup.require_sound()
+    assert prune(context).blobs == {}
+    assert [item.subject for item in usage(context)[1]] == [signed.subject.digest]
+
+
+def test_a_repair_fetches_a_damaged_signature_and_its_blobs(context, registry, pulled, signed):
+    path = context.store.layout.referrer(signed.subject.digest, signed.digest)
+    path.write_bytes(b"{")
+    blob = signed.layers[0].digest
+    context.store.path(blob).write_bytes(b"A signature")
+    kept = registry.manifests.pop(("team/tiny", str(signed.digest)))
+    troubles = fsck(context, repair=True).troubles
+    assert {trouble.blob.digest for trouble in troubles} == {signed.digest, blob}
+    assert context.store.path(blob).exists()
+    assert path.read_bytes() == b"{"
+    registry.manifests["team/tiny", str(signed.digest)] = kept
+    checkup = fsck(context, repair=True)
+    checkup.require_sound()
+    assert {item.digest: item.origin for item in checkup.repaired} == {
+        signed.digest: registry.host,
+        blob: registry.host,
+    }
+    assert path.read_bytes() == signed.raw
+    assert prune(context).blobs == {}
+    assert_sound(context.store.layout.root)
+
+
+def test_a_signature_that_cannot_be_read_is_not_called_damaged(context, signed, shut):
+    shut(context.store.layout.referrer(signed.subject.digest, signed.digest))
+    (trouble,) = fsck(context).troubles
+    assert trouble.kind == "unreadable"
+    assert "Permission denied" in trouble.problem

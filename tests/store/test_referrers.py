@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import time
+from pathlib import Path
 
 import pytest
 from support.models import manifest_of
@@ -114,7 +117,52 @@ def test_a_damaged_referrer_is_passed_over(store, model, raw):
     assert survey(store.layout).foreign == ()
 
 
+def damage(store, subject, referrer):
+    path = store.layout.referrer(subject.digest, referrer.digest)
+    path.write_bytes(path.read_bytes()[:-1])
+    return path
+
+
+def test_a_damaged_referrer_keeps_every_blob_while_its_subject_is_here(store, model):
+    path = damage(store, model, about(store, model))
+    before = blobs(store)
+    (doubt,) = collect(store.layout, time.time(), dry_run=False).unreadable
+    assert str(path) in str(doubt)
+    assert blobs(store) == before
+    store.name(OTHER, manifest_of(store, b"another"))
+    assert store.remove([OTHER]) == 0
+    assert blobs(store) > before
+
+
+def test_a_damaged_referrer_goes_with_its_subject(store, model):
+    path = damage(store, model, about(store, model))
+    store.remove([NAME])
+    assert not path.exists()
+    collect(store.layout, time.time(), dry_run=False)
+    assert blobs(store) == set()
+    dead = damage(store, model, about(store, model))
+    assert collect(store.layout, time.time(), dry_run=False).unreadable == ()
+    assert not dead.exists()
+    assert blobs(store) == set()
+
+
+def test_a_folder_of_referrers_that_is_shut_keeps_every_blob(store, model, monkeypatch):
+    about(store, model)
+    before = blobs(store)
+    shut = store.layout.referrers_of(model.digest)
+    iterdir = Path.iterdir
+
+    def listed(folder):
+        if folder == shut:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", listed)
+    assert str(shut) in str(collect(store.layout, time.time(), dry_run=False).unreadable)
+    assert blobs(store) == before
+
+
 def test_two_referrers_in_a_circle_do_not_keep_each_other(store, model):
     first, second = about(store, model), about(store, manifest_of(store, b"gone"), b"x")
-    living, dead = divide([model.digest], [second, first])
-    assert (living, dead) == ([first], [second])
+    living, dead = divide([model.digest], survey(store.layout).referrers)
+    assert ([one.manifest for one in living], [one.manifest for one in dead]) == ([first], [second])
