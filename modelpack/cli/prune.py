@@ -25,6 +25,11 @@ def main(
             "no blob is removed, because these might need it: pull or build them again, remove "
             "them with `modelpack rm`, or delete the files that are no models; then prune again"
         )
+    if pruned.busy:
+        _console.warn(
+            "something is built, pulled or pushed just now and may need some of this: until that "
+            "is done nothing can be removed"
+        )
     if as_json:
         _console.json_out(_as_json(pruned, dry_run=dry_run))
         return
@@ -44,6 +49,7 @@ def main(
 def _as_json(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
     return {
         "dry_run": dry_run,
+        "busy": pruned.busy,
         "freed": pruned.freed,
         "blobs": [{"digest": str(d), "size": size} for d, size in pruned.blobs.items()],
         "leftovers": [

@@ -57,7 +57,7 @@ def prune(context: Context, *, dry_run: bool = False) -> Pruned:
     """Remove blobs that no name needs and what was left unfinished; with *dry_run* only tell.
 
     Raises:
-        StoreError: somebody is building, pulling or pushing.
+        StoreError: somebody is building, pulling or pushing and it is no *dry_run*.
     """
     return collect(context.store.layout, time.time(), dry_run=dry_run)
 

@@ -41,6 +41,8 @@ class Pruned:
     """What refers to something that is not here any more."""
     unreadable: tuple[Unreadable, ...]
     """Names and referrers that cannot be read; where there is one, every blob stays."""
+    busy: bool = False
+    """Somebody is building, pulling or pushing, and may need some of it."""
 
     @property
     def freed(self) -> int:
@@ -83,12 +85,13 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
     """Remove what nobody needs at the time *now*, or with *dry_run* only tell.
 
     Raises:
-        StoreError: somebody is building, pulling or pushing, or the store is read-only.
+        StoreError: somebody is building, pulling or pushing and it is no *dry_run*, or the store
+            is read-only.
     """
     if not layout.root.is_dir():
         return Pruned({}, (), (), (), ())
     with locks.exclusive(layout.lock) as alone:
-        if not alone:
+        if not alone and not dry_run:
             raise StoreError(
                 f"the store {layout.root} is in use: something is built, pulled or pushed",
                 hint="prune again when that is done",
@@ -102,6 +105,7 @@ def collect(layout: Layout, now: float, *, dry_run: bool) -> Pruned:
             tuple(empty_folders(layout)),
             tuple(dead),
             doubts,
+            busy=not alone,
         )
         if not dry_run:
             _remove(layout, pruned)

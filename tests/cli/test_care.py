@@ -57,6 +57,7 @@ def test_prune_prints_what_goes_and_what_that_frees(cli, store, stray):
 def test_prune_as_json(cli, stray):
     assert cli("prune", "--json", "--dry-run").json == {
         "dry_run": True,
+        "busy": False,
         "freed": 2_000,
         "blobs": [{"digest": f"sha256:{'a' * 64}", "size": 2_000}],
         "leftovers": [],
@@ -69,6 +70,9 @@ def test_prune_as_json(cli, stray):
 def test_prune_refuses_while_somebody_builds(cli, store, stray):
     with locks.shared(store / ".lock"):
         assert "is in use" in cli("prune").error(8)
+        would = cli("prune", "--dry-run")
+        assert (would.code, len(would.lines)) == (0, 1)
+        assert would.err.startswith("Warning: something is built, pulled or pushed just now")
     assert stray.exists()
 
 

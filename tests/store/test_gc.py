@@ -186,15 +186,24 @@ def test_a_prune_removes_folders_without_names_up_to_the_top(store):
     assert not (store.layout.manifests / "other.example").exists()
 
 
-@pytest.mark.parametrize("dry_run", [False, True])
-def test_a_prune_refuses_while_somebody_is_adding_or_reading(store, dry_run):
+def test_a_prune_refuses_while_somebody_is_adding_or_reading(store):
     add_blob(store, b"stray")
     for holding in (store.adding, store.reading):
         with holding(), pytest.raises(StoreError, match="in use") as refused:
-            prune(store, dry_run=dry_run)
+            prune(store)
         assert refused.value.hint
     assert blob_names(store.layout.root)
     assert prune(store).freed == 5
+
+
+def test_a_dry_run_tells_while_somebody_is_adding_or_reading(store):
+    stray = add_blob(store, b"stray")
+    for holding in (store.adding, store.reading):
+        with holding():
+            would = prune(store, dry_run=True)
+        assert (would.blobs, would.busy) == ({stray.digest: 5}, True)
+    assert not prune(store, dry_run=True).busy
+    assert store.has(stray)
 
 
 def test_a_store_that_is_not_there_is_not_created(store):
