@@ -27,8 +27,8 @@ class Settings:
     """Folder of the store: `MODELPACK_MODELS`, else `OLLAMA_MODELS`, else `~/.modelpack/models`."""
     registry: str = ""
     """Registry (`host[:port][/path]`) of names without one: `MODELPACK_REGISTRY`."""
-    history: Path
-    """Where the interactive session keeps its history."""
+    history: Path | None
+    """Where the interactive session keeps its history; None for a user without a home folder."""
     no_history: bool = False
     """Keep none: `MODELPACK_NOHISTORY`, else `OLLAMA_NOHISTORY`."""
     created: str = ""
@@ -47,19 +47,23 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] | None = None) -> Self:
-        """Read *environment*, by default the process's own."""
+        """Read *environment*, by default the process's own.
+
+        Raises:
+            InputError: it does not say what it should, or needs a home folder that is not there.
+        """
         env = os.environ if environment is None else environment
-        home = Path(env.get("HOME") or Path.home()) / ".modelpack"
+        home = _home(env)
         models = _first(env, "MODELPACK_MODELS", "OLLAMA_MODELS")
         config = _first(env, "MODELPACK_CONFIG")
-        usual = home / "config.yaml"
+        usual = home / "config.yaml" if home else None
         return cls(
-            models=Path(models).expanduser() if models else home / "models",
+            models=_expanded(models) if models else _required(home) / "models",
             registry=_first(env, "MODELPACK_REGISTRY").strip("/"),
-            history=home / "history",
+            history=home / "history" if home else None,
             no_history=_first(env, "MODELPACK_NOHISTORY", "OLLAMA_NOHISTORY").lower() not in _FALSE,
             created=_source_date(env.get("SOURCE_DATE_EPOCH", "")),
-            config=Path(config).expanduser() if config else usual if usual.is_file() else None,
+            config=_expanded(config) if config else usual if usual and usual.is_file() else None,
             host=_first(env, "MODELPACK_HOST", "OLLAMA_HOST"),
             api_key=_first(env, "MODELPACK_API_KEY"),
             local=_first(env, "MODELPACK_LOCAL").lower() not in _FALSE,
@@ -83,6 +87,29 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
         if value:
             return value
     return ""
+
+
+def _home(environment: Mapping[str, str]) -> Path | None:
+    """Return our folder in the user's home; None for a user without one."""
+    try:
+        return Path(environment.get("HOME") or Path.home()) / ".modelpack"
+    except RuntimeError:
+        return None
+
+
+def _required(home: Path | None) -> Path:
+    if home is None:
+        raise InputError(
+            "this user has no home folder to keep models in", hint="set MODELPACK_MODELS, or HOME"
+        )
+    return home
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"there is no home folder for {path}", hint="write the path out") from None
 
 
 def _source_date(epoch: str) -> str:

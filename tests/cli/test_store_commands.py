@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 
 import pytest
@@ -169,3 +170,14 @@ def test_a_model_may_be_built_on_another(cli, built, tmp_path):
     cli("build", "-f", "-", "-t", "next", tmp_path, stdin=b"FROM tiny\nSYSTEM Be long.\n")
     assert cli("show", "--system", "next").out == "Be long.\n"
     assert cli("show", "--parameters", "next").out == cli("show", "--parameters", "tiny").out
+
+
+def test_a_user_without_a_home_needs_to_name_the_store_and_nothing_else(cli, built, monkeypatch):
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 3_999_999_999)
+    assert "tiny" in cli("list").out
+    monkeypatch.setenv("MODELPACK_CONFIG", "~/config.yaml")
+    assert "no home folder for ~/config.yaml" in cli("list").error(2)
+    monkeypatch.delenv("MODELPACK_CONFIG")
+    monkeypatch.delenv("MODELPACK_MODELS")
+    assert "no home folder to keep models in" in cli("list").error(2)
