@@ -30,7 +30,7 @@ def main(
     """Fetch models from a folder or tar in OCI image layout."""
     with progress(mode_of(quiet=quiet, as_json=as_json)) as report:
         source = _stdin() if path == "-" else Path(path)
-        loaded = load(Context.create(), source, name, report)
+        loaded = load(Context.create(), source, name, report, _console.warn)
     _console.moved(loaded, quiet=quiet, as_json=as_json)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -51,20 +51,26 @@ def save(
 
 
 def load(
-    context: Context, source: Path | BinaryIO, name: str = "", report: Report = silent
+    context: Context,
+    source: Path | BinaryIO,
+    name: str = "",
+    report: Report = silent,
+    warn: Callable[[str], None] = lambda _warning: None,
 ) -> Moved:
     """Bring the models in the layout *source* into the store: a folder, a tar, or a tar's stream.
 
-    They keep their names; *name* gives the only one another.
+    They keep their names; *name* gives the only one another. Those whose names cannot be used stay
+    behind, and *warn* hears of each.
 
     Raises:
         NotFoundError: there is nothing at *source*.
-        InputError: it is not a layout, holds no model, or does not say what they are called.
+        InputError: it is not a layout, holds no model, or does not say what they are called in a
+            way that can be used.
         IntegrityError: it is damaged.
     """
     with ExitStack() as opened:
         layout = _layout(context, source, opened)
-        targets = _targets(layout, context.parse(name) if name else None)
+        targets = _targets(layout, context.parse(name) if name else None, warn)
         opened.enter_context(context.store.adding())
         loaded: Moved = []
         for entry, target in targets:
@@ -103,7 +109,9 @@ def _layout(context: Context, source: Path | BinaryIO, opened: ExitStack) -> Lay
     return opened.enter_context(TarLayout(source))
 
 
-def _targets(layout: LayoutSource, name: Reference | None) -> list[tuple[Descriptor, Reference]]:
+def _targets(
+    layout: LayoutSource, name: Reference | None, warn: Callable[[str], None]
+) -> list[tuple[Descriptor, Reference]]:
     """Return which entry gets which name in the store."""
     models = layout.models()
     if not models:
@@ -114,11 +122,22 @@ def _targets(layout: LayoutSource, name: Reference | None) -> list[tuple[Descrip
         if name.digest:
             raise InputError(f"a name cannot have a digest: {name}")
         return [(models[0][1], name)]
-    named = [(entry, Reference.parse(said)) for said, entry in models if _is_name(said)]
+    named: list[tuple[Descriptor, Reference]] = []
+    unusable: list[str] = []
+    for said, entry in models:
+        if not _is_name(said):
+            continue
+        try:
+            named.append((entry, Reference.parse(said)))
+        except InputError as error:
+            unusable.append(str(error))
     if not named:
+        why = f": {unusable[0]}" if unusable else ""
         raise InputError(
-            f"{layout.where} does not say what its models are called", hint="name it with -t"
+            f"{layout.where} does not say what its models are called{why}", hint="name it with -t"
         )
+    for problem in unusable:
+        warn(f"{layout.where}: skipped a model: {problem}")
     return named
 
 

@@ -142,6 +142,23 @@ def test_names_that_are_no_names_are_refused(here, there, tmp_path):
     assert files_in(there) == []
 
 
+def test_a_name_that_cannot_be_used_costs_the_others_nothing(here, there, tmp_path):
+    save(here, ["tiny", "ghcr.io/team/long:v2"], tmp_path / "folder")
+    rewritten(
+        tmp_path / "folder", lambda found: found[0].update(annotations={REF: "My Bad Name:1"})
+    )
+    warnings = []
+    ((kept, _),) = load(there, tmp_path / "folder", warn=warnings.append)
+    assert names_in(there) == [kept.name]
+    (warning,) = warnings
+    assert str(tmp_path / "folder") in warning
+    assert "My Bad Name:1" in warning
+    rewritten(tmp_path / "folder", lambda found: found[1].update(annotations={REF: "x:1@sha256:0"}))
+    with pytest.raises(InputError, match="My Bad Name:1") as caught:
+        load(there, tmp_path / "folder")
+    assert "-t" in caught.value.hint
+
+
 def test_one_name_is_not_enough_for_two_models(here, there, tmp_path):
     save(here, ["tiny", "ghcr.io/team/long:v2"], tmp_path / "folder")
     with pytest.raises(InputError, match="2 models"):
