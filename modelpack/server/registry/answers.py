@@ -42,21 +42,46 @@ def content_length(request: Request) -> int | None:
     return int(text) if text.isascii() and text.isdigit() else None
 
 
-async def body_blocks(request: Request) -> AsyncIterator[bytes]:
-    """Yield the request's body as it arrives; refuse a client that pauses for too long."""
-    blocks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(BODY_TIMEOUT_S):
-                block = await anext(blocks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise errors.RefusedError(
-                408, "UNKNOWN", "the body stopped coming", {"Connection": "close"}
-            ) from None
-        if block:
-            yield block
+class Body:
+    """The body of a request, as it arrives."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._waiting: asyncio.Timeout | None = None
+        self._broken_off = False
+
+    async def blocks(self) -> AsyncIterator[bytes]:
+        """Yield it block by block; refuse a client that pauses for too long."""
+        blocks = aiter(self._request.stream())
+        while True:
+            self.check()
+            try:
+                async with asyncio.timeout(BODY_TIMEOUT_S) as self._waiting:
+                    block = await anext(blocks)
+            except StopAsyncIteration:
+                return
+            except TimeoutError:
+                self.check()
+                raise _too_slow("the body stopped coming") from None
+            finally:
+                self._waiting = None
+            if block:
+                yield block
+
+    def break_off(self) -> None:
+        """Refuse what has not arrived of it, now if it is being waited for."""
+        self._broken_off = True
+        if self._waiting is not None and not self._waiting.expired():
+            self._waiting.reschedule(asyncio.get_running_loop().time())
+
+    def check(self) -> None:
+        """Refuse the request if its body was broken off."""
+        if self._broken_off:
+            raise errors.superseded()
+
+
+def _too_slow(message: str) -> errors.RefusedError:
+    return errors.RefusedError(408, "UNKNOWN", message, {"Connection": "close"})
 
 
 async def read_body(request: Request, limit: int, what: str) -> bytes:
@@ -64,7 +89,7 @@ async def read_body(request: Request, limit: int, what: str) -> bytes:
     if (content_length(request) or 0) > limit:
         raise errors.too_large(what, limit)
     data = bytearray()
-    async for block in body_blocks(request):
+    async for block in Body(request).blocks():
         data += block
         if len(data) > limit:
             raise errors.too_large(what, limit)

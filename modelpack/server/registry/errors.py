@@ -59,6 +59,12 @@ def upload_invalid(message: str) -> RefusedError:
     return RefusedError(400, "BLOB_UPLOAD_INVALID", message)
 
 
+def superseded() -> RefusedError:
+    """Return the refusal of a request whose upload another one goes on with."""
+    message = "another request goes on with this upload"
+    return RefusedError(409, "BLOB_UPLOAD_INVALID", message, {"Connection": "close"})
+
+
 def manifest_unknown(reference: object) -> RefusedError:
     """Return the refusal of a manifest that the repository does not have."""
     return RefusedError(404, "MANIFEST_UNKNOWN", f"no manifest {reference} in this repository")

@@ -1,7 +1,8 @@
 """The upload endpoints: POST, PATCH, PUT, GET and DELETE under `blobs/uploads/`, and mounts.
 
 The body is handed to a thread in batches, one behind the one that is arriving: the event loop never
-writes or hashes. What arrived before a connection broke stays, and the client may go on from there.
+writes or hashes. What arrived before a connection broke stays, and the client may go on from there:
+it need not wait until the request from before is given up (`turns`).
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
-from weakref import WeakValueDictionary
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -17,7 +17,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from modelpack.server.registry import errors
-from modelpack.server.registry.answers import body_blocks, content_length, repository
+from modelpack.server.registry.answers import Body, content_length, repository
 from modelpack.server.registry.names import (
     CANONICAL,
     ContentDigest,
@@ -27,6 +27,7 @@ from modelpack.server.registry.names import (
 from modelpack.server.registry.settings import BATCH
 from modelpack.server.registry.storage.blobs import Blobs
 from modelpack.server.registry.storage.uploads import Appending, Uploads
+from modelpack.server.registry.turns import Turns
 
 _CONTENT_RANGE = re.compile(r"(?:bytes[ =])?([0-9]{1,18})-([0-9]{1,18})(?:/.*)?\Z")
 
@@ -37,7 +38,7 @@ class UploadEndpoints:
     def __init__(self, uploads: Uploads, blobs: Blobs) -> None:
         self._uploads = uploads
         self._blobs = blobs
-        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns = Turns()
 
     def routes(self) -> Iterable[Route]:
         """Return the routes."""
@@ -63,27 +64,27 @@ class UploadEndpoints:
         if whole is None:
             return _accepted(202, name, upload, 0)
         try:
-            async with self._locked(upload):
-                return await self._complete(request, name, upload, whole)
+            return await self._complete(request, name, upload, whole)
         except BaseException:
             self._drop(name, upload)
             raise
 
     async def status(self, request: Request) -> Response:
-        """Say how much of an upload has arrived."""
+        """Say how much of an upload has arrived, also while a request waits for more of it."""
         name, upload = _upload(request)
-        async with self._locked(upload):
-            size = await run_in_threadpool(self._uploads.size, name, upload)
-        return _accepted(204, name, upload, size)
+        arrived = self._turns.arrived(upload)
+        size = await run_in_threadpool(self._uploads.size, name, upload)
+        return _accepted(204, name, upload, max(size, arrived))
 
     async def patch(self, request: Request) -> Response:
         """Add the body to an upload."""
         name, upload = _upload(request)
-        async with self._locked(upload):
-            appending = await run_in_threadpool(self._uploads.append, name, upload)
+        body = Body(request)
+        async with self._turns.taken(upload, body) as turn:
+            appending = turn.appending = await run_in_threadpool(self._uploads.append, name, upload)
             try:
                 _check_range(request, name, upload, appending.size)
-                await run_in_threadpool(appending.write, await _receive(request, appending))
+                await run_in_threadpool(appending.write, await _receive(body, appending))
             finally:
                 appending.close()
         return _accepted(202, name, upload, appending.size)
@@ -92,27 +93,28 @@ class UploadEndpoints:
         """Add the body, which may be empty, and make the upload a blob."""
         name, upload = _upload(request)
         digest = ContentDigest.parse(request.query_params.get("digest", ""))
-        async with self._locked(upload):
-            return await self._complete(request, name, upload, digest)
+        return await self._complete(request, name, upload, digest)
 
     async def cancel(self, request: Request) -> Response:
         """Throw an upload away."""
         name, upload = _upload(request)
-        async with self._locked(upload):
+        async with self._turns.taken(upload):
             await run_in_threadpool(self._uploads.cancel, name, upload)
         return Response(status_code=204)
 
     async def _complete(
         self, request: Request, name: str, upload: str, digest: ContentDigest
     ) -> Response:
-        appending = await run_in_threadpool(self._uploads.append, name, upload)
-        try:
-            _check_range(request, name, upload, appending.size)
-            appending.expect(digest)
-            last = await _receive(request, appending)
-            good = await run_in_threadpool(self._finish, appending, last, name, upload, digest)
-        finally:
-            appending.close()
+        body = Body(request)
+        async with self._turns.taken(upload, body) as turn:
+            appending = turn.appending = await run_in_threadpool(self._uploads.append, name, upload)
+            try:
+                _check_range(request, name, upload, appending.size)
+                appending.expect(digest)
+                last = await _receive(body, appending)
+                good = await run_in_threadpool(self._finish, appending, last, name, upload, digest)
+            finally:
+                appending.close()
         if not good:
             raise errors.digest_invalid(str(digest), "the content has another digest than")
         return _created(name, digest)
@@ -138,19 +140,17 @@ class UploadEndpoints:
         except errors.RefusedError:
             return  # it has become a blob
 
-    def _locked(self, upload: str) -> asyncio.Lock:
-        return self._locks.setdefault(upload, asyncio.Lock())
 
-
-async def _receive(request: Request, appending: Appending) -> list[bytes]:
+async def _receive(body: Body, appending: Appending) -> list[bytes]:
     """Write the body but for its end, which is returned; or all that comes where it breaks off."""
     batch: list[bytes] = []
     size = 0
     writing: asyncio.Future[None] | None = None
     try:
-        async for block in body_blocks(request):
+        async for block in body.blocks():
             batch.append(block)
             size += len(block)
+            appending.arrived += len(block)
             if size >= BATCH:
                 if writing is not None:
                     await writing

@@ -96,6 +96,8 @@ class Appending:
     def __init__(self, path: Path, file: int, size: int, running: _Running | None) -> None:
         self.path = path
         self.size = size
+        self.arrived = size
+        """What there will be once all that has arrived is written."""
         self._file = file
         self._running = running
         self._busy = threading.Lock()
