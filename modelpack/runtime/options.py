@@ -19,6 +19,13 @@ if TYPE_CHECKING:
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.runtime.model import ModelFiles
 
+LOADING = frozenset(
+    {
+        "num_ctx", "num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap",
+        "flash_attention", "kv_cache_type", "tensor_split",
+    }
+)  # fmt: skip
+"""Parameters that say how a model is loaded; all others are those of one answer."""
 _NOTHING = Sampling()
 _FLASH: tuple[Flash, ...] = ("auto", "on", "off")
 _KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
@@ -69,6 +76,11 @@ def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue
         kv_cache_type=_kv_type(parameters.get("kv_cache_type", "f16")),
         tensor_split=_numbers(parameters.get("tensor_split", "")),
     )
+
+
+def loading_of(parameters: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
+    """Return those of *parameters* that say how a model is loaded."""
+    return {name: value for name, value in parameters.items() if name in LOADING}
 
 
 def _flash(value: ParameterValue) -> Flash:

@@ -8,7 +8,7 @@ from modelpack.engine.base import Adapter, LoadOptions
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import InputError
 from modelpack.runtime.model import ModelFiles
-from modelpack.runtime.options import load_options_from, sampling_from
+from modelpack.runtime.options import LOADING, load_options_from, loading_of, sampling_from
 
 FILES = ModelFiles(name="m", weights=(Path("w"),), adapters=(Path("a"),))
 
@@ -44,6 +44,20 @@ def test_every_loading_parameter_arrives():
     options = load_options_from(FILES, {**given, "use_mmap": False})
     assert (options.n_ctx, options.n_batch, options.n_gpu_layers) == (1, 2, 3)
     assert (options.main_gpu, options.n_threads, options.use_mmap) == (4, 5, False)
+
+
+def test_what_loading_reads_is_what_is_known_to_belong_to_it():
+    read = set()
+
+    class Noted(dict):
+        def get(self, key, default=None):
+            read.add(key)
+            return default
+
+    load_options_from(FILES, Noted())
+    assert read == LOADING
+    given = {"num_ctx": 1, "seed": 7, "stop": ["a"], "num_predict": 3, "use_mmap": False}
+    assert loading_of(given) == {"num_ctx": 1, "use_mmap": False}
 
 
 def test_a_value_of_another_type_counts_as_not_given():

@@ -111,6 +111,14 @@ def test_it_answers_as_in_this_process(tiny):
             assert got[-1].statistics.generated_tokens == expected[-1].statistics.generated_tokens
 
 
+def test_options_of_the_request_that_loaded_the_model_are_not_those_of_the_next():
+    with WorkerModel(files(), {**LIGHT, "temperature": 0.0}) as model:
+        *_, first = model.chat([user(QUESTION)], options={"num_ctx": 256, "num_predict": 1})
+        said = [*model.chat([user(QUESTION)], options={"num_ctx": 256})]
+    assert (first.reason, first.statistics.generated_tokens) == ("length", 1)
+    assert (text_of(said), said[-1].reason) == (ANSWER, "stop")
+
+
 def test_loading_counts_with_the_first_answer_only():
     with WorkerModel(files(), LIGHT) as model:
         first, second = (

@@ -15,7 +15,7 @@ from modelpack.engine.purpose import Purpose, purpose_of_file
 from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.ask import Ask, AskScores, AskVectors, Wish
 from modelpack.runtime.embedded import Embedded, Part, collect, require
-from modelpack.runtime.options import load_options_from
+from modelpack.runtime.options import load_options_from, loading_of
 from modelpack.runtime.reply import with_loading
 from modelpack.runtime.worker.messages import Piece
 from modelpack.runtime.worker.process import Worker
@@ -161,7 +161,7 @@ class WorkerModel(Closing):
         self, purpose: Purpose, wish: Wish, options: Parameters, cancel: Flag | None
     ) -> Iterator[Piece]:
         require(purpose, self.purpose, self.name)
-        parameters = {**self._parameters, **options}
+        parameters = {**self._parameters, **loading_of(options)}
         worker = self._ready(load_options_from(self._files, parameters), parameters)
         with closing(worker.ask(wish, cancel)) as pieces:  # type: ignore[type-var]
             yield from pieces

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from modelpack.engine.base import Delta, Finished
 from modelpack.errors import EngineError, StoppedError
 from modelpack.runtime.embedded import Embedded, Part, collect
+from modelpack.runtime.options import loading_of
 from modelpack.runtime.reply import Reply, with_loading
 from modelpack.runtime.worker.messages import Ask, AskTokens, AskVectors, Piece, Wish
 from modelpack.server.daemon.catalog import Opened
@@ -103,8 +104,12 @@ class Speaker:
             return found, lease.waited_s
 
     def parameters(self, question: Question) -> dict[str, ParameterValue]:
-        """Return what counts: the request's options over the model's own over the defaults."""
-        return {**self._defaults, **question.opened.parameters, **question.options}
+        """Return what the model is loaded under: its own parameters over the defaults.
+
+        Of the request's options only those of loading count here; others may ask the same worker.
+        """
+        own = {**self._defaults, **question.opened.parameters}
+        return {**own, **loading_of(question.options)}
 
     def _lease(self, question: Question) -> AbstractAsyncContextManager[Lease]:
         model, parameters = question.opened.model, self.parameters(question)

@@ -114,6 +114,16 @@ def test_another_context_loads_the_model_again(own):
     assert workers() != {first}
 
 
+def test_what_the_request_that_loaded_the_model_wished_is_not_what_the_next_gets(own):
+    asked = {"model": MODEL, "messages": [{"role": "user", "content": QUESTION}], "temperature": 0}
+    wishes = {"max_tokens": 1, "stop": ["o"], "seed": 7}
+    first = own.post("/v1/chat/completions", **asked, **wishes)
+    second = own.post("/v1/chat/completions", **asked)
+    assert first["usage"]["completion_tokens"] == 1
+    assert second["choices"][0]["message"]["content"] == ANSWER
+    assert second["choices"][0]["finish_reason"] == "stop"
+
+
 def test_requests_share_one_loading_and_are_answered_together(own):
     with ThreadPoolExecutor(6) as pool:
         said = [*pool.map(lambda _: ask(own)["message"]["content"], range(6))]
