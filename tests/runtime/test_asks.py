@@ -324,6 +324,22 @@ def test_what_is_wrong_reaches_only_whoever_asked(plain):
     assert isinstance([*going][-1], Finished)
 
 
+@pytest.mark.parametrize("aside", [False, True], ids=["at once", "beside"])
+def test_a_request_that_nobody_foresaw_breaks_nobody_else_s(plain, aside):
+    deep: dict[str, object] = {"type": "string"}
+    for _ in range(350):
+        deep = {"type": "object", "properties": {"a": deep}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": deep}}
+    template = "{{ .Tools }}{{ range .Messages }}{{ .Content }}{{ end }}"
+    wishes = {"format": "json"} if aside else {}
+    pid, going = plain.pid, plain.ask(question(messages=(user("hello"),)))
+    assert isinstance(next(going), Delta)
+    with pytest.raises(EngineError, match="preparing the request failed: RecursionError"):
+        list(plain.ask(question(template=template, tools=(tool,), **wishes)))
+    assert isinstance([*going][-1], Finished)
+    assert (said(plain, question())[0], plain.pid) == (ANSWER, pid)
+
+
 def test_an_answer_that_says_the_same_over_and_over_can_be_ended(plain):
     endless = {"temperature": 0.0, "num_predict": 100}
     text, finished = said(plain, Ask(raw=RAMBLE, options=endless, repeats=30))

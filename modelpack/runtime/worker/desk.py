@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Finished, Statistics
-from modelpack.errors import ModelPackError
 from modelpack.runtime.worker.aside import Aside, is_slow
 from modelpack.runtime.worker.messages import error_to_json, reply_to_json, wish_from_json
 
@@ -41,9 +40,9 @@ class Desk:
     def _begin(self, wish: Wish, wanted: Callable[[], bool]) -> None:
         try:
             work = self._model.prepare(wish)
-        except ModelPackError as error:
+        except Exception as error:  # noqa: BLE001 - others are answered here, too
             if wanted():
-                self._frames.send([error_to_json(wish.number, error)])
+                self._frames.send([error_to_json(wish.number, error, "preparing the request")])
             return
         if not wanted():
             return

@@ -22,6 +22,8 @@ from modelpack.template.replies.parts import Thinking
 
 Json: TypeAlias = dict[str, Any]
 
+_COMPLAINT = 300
+"""Characters of what an error says that nobody foresaw."""
 _PATHS = ("weights", "adapters", "projectors")
 
 
@@ -127,8 +129,16 @@ def part_to_json(number: int, part: Part) -> list[object]:
     return [number, "part", [part.numbers, rows, part.tokens]]
 
 
-def error_to_json(number: int, error: ModelPackError) -> list[object]:
-    """Return the failure of the request *number* as a JSON array."""
+def error_to_json(
+    number: int, error: Exception, doing: str = "answering the request"
+) -> list[object]:
+    """Return the failure of the request *number* as a JSON array.
+
+    One that nobody foresaw is an `EngineError` that says what it was in *doing* what.
+    """
+    if not isinstance(error, ModelPackError):
+        kind, text = type(error).__name__, " ".join(str(error).split())[:_COMPLAINT]
+        error = EngineError(f"{doing} failed: {kind}{': ' if text else ''}{text}")
     said = {"kind": type(error).__name__, "text": str(error), "hint": error.hint}
     return [number, "error", said]
 

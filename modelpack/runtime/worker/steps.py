@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelpack.engine.base import Delta, Finished, Statistics
-from modelpack.errors import EngineError, ModelPackError
+from modelpack.errors import EngineError
 from modelpack.runtime.embedded import Part
 from modelpack.runtime.prepared import Prepared
 from modelpack.runtime.worker.messages import error_to_json, part_to_json, reply_to_json
@@ -48,8 +48,8 @@ class Answers:
         """Let the request *number* be answered."""
         try:
             inner = self._loop.submit(prepared.request)
-        except ModelPackError as error:
-            return [error_to_json(number, error)]
+        except Exception as error:  # noqa: BLE001 - the others go on
+            return [error_to_json(number, error, "preparing the request")]
         self._asked[inner] = (number, prepared)
         return []
 
@@ -79,8 +79,11 @@ class Answers:
             number, prepared = self._asked[inner]
             try:
                 said += [reply_to_json(number, reply) for reply in prepared.read(event)]
-            except ModelPackError as error:
-                said.append(error_to_json(number, error))
+            except Exception as error:  # noqa: BLE001 - the others go on
+                said.append(error_to_json(number, error, "reading the answer"))
+                self._loop.cancel(inner)
+                del self._asked[inner]
+                continue
             if not isinstance(event, Delta):
                 del self._asked[inner]
         return said
@@ -113,8 +116,8 @@ class Jobs:
         number, parts, tokens = self._jobs.popleft()
         try:
             part = next(parts, None)
-        except ModelPackError as error:
-            return [error_to_json(number, error)]
+        except Exception as error:  # noqa: BLE001 - the others go on
+            return [error_to_json(number, error, "computing vectors")]
         if part is None:
             finished = Finished("stop", Statistics(prompt_tokens=tokens))
             return [reply_to_json(number, finished)]
