@@ -10,7 +10,7 @@ from array import array
 from typing import TYPE_CHECKING
 
 from modelpack.engine.media import is_media, number_of, without_media
-from modelpack.engine.sampler import LlamaSampler, Rows, build_sampler, look_back
+from modelpack.engine.sampler import LlamaSampler, Rows, build_sampler
 from modelpack.errors import EngineError
 
 if TYPE_CHECKING:
@@ -208,7 +208,7 @@ class LlamaDecoder:
             n_ctx=n_ctx,
             rows=self._logits,
         )
-        last = look_back(request.sampling, n_ctx)
+        last = request.sampling.looks_back(n_ctx)
         sampler.accept(without_media(prompt[-last:]) if last else ())
         return sampler
 

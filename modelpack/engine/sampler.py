@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Choice
 from modelpack.engine.logprobs import Logprobs
-from modelpack.engine.sampling import Sampling, Stage, count_candidates, plan_chain
+from modelpack.engine.sampling import Stage, count_candidates, plan_chain
 from modelpack.engine.shortlist import WORTHWHILE, Array, Mask, Shortlist
 from modelpack.errors import EngineError, InputError
 
@@ -196,13 +196,6 @@ def build_sampler(
     if request.logprobs:
         sampler.logprobs = Logprobs(min(request.top_logprobs, vocabulary_size), vocabulary_size)
     return sampler
-
-
-def look_back(sampling: Sampling, n_ctx: int) -> int:
-    """Return how many tokens of the prompt the penalties look at."""
-    if not sampling.penalizes:
-        return 0
-    return n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n
 
 
 def _check(request: Request, vocabulary_size: int) -> None:

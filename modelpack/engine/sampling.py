@@ -14,6 +14,8 @@ StageName: TypeAlias = Literal[
 ]
 
 _SEEDS = 2**32
+_INT32 = 2**31 - 1
+"""What llama.cpp counts candidates with; no vocabulary has as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +47,12 @@ class Sampling:
         neutral = (self.repeat_penalty, self.frequency_penalty, self.presence_penalty)
         return self.repeat_last_n != 0 and neutral != (1.0, 0.0, 0.0)
 
+    def looks_back(self, n_ctx: int) -> int:
+        """Return how many tokens the penalties look back at, in a context of *n_ctx*."""
+        if not self.penalizes:
+            return 0
+        return n_ctx if self.repeat_last_n < 0 else min(self.repeat_last_n, n_ctx)
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -65,13 +73,12 @@ def plan_chain(sampling: Sampling, *, n_ctx: int) -> list[Stage]:
         pairs = (number for pair in sampling.logit_bias for number in pair)
         chain.append(Stage("logit_bias", tuple(pairs)))
     if sampling.penalizes:
-        last = n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n
         weights = (sampling.repeat_penalty, sampling.frequency_penalty, sampling.presence_penalty)
-        chain.append(Stage("penalties", (last, *weights)))
+        chain.append(Stage("penalties", (sampling.looks_back(n_ctx), *weights)))
     if sampling.temperature <= 0:
         return [*chain, Stage("greedy")]
     if sampling.top_k > 0:
-        chain.append(Stage("top_k", (sampling.top_k,)))
+        chain.append(Stage("top_k", (min(sampling.top_k, _INT32),)))
     if sampling.typical_p < 1:
         chain.append(Stage("typical", (sampling.typical_p,)))
     if sampling.top_p < 1:
@@ -94,9 +101,7 @@ def count_candidates(sampling: Sampling, *, n_ctx: int) -> int:
     if kept <= 0:
         return 0
     kept += len(sampling.logit_bias)
-    if not sampling.penalizes:
-        return kept
     rewards = sampling.repeat_penalty < 1 or sampling.frequency_penalty < 0
-    if rewards or sampling.presence_penalty < 0:
+    if sampling.penalizes and (rewards or sampling.presence_penalty < 0):
         return 0
-    return kept + (n_ctx if sampling.repeat_last_n < 0 else sampling.repeat_last_n)
+    return kept + sampling.looks_back(n_ctx)

@@ -36,6 +36,17 @@ def test_penalties_look_back_over_the_context_at_minus_one_and_nowhere_at_zero()
     assert "penalties" not in names(Sampling(repeat_last_n=0, repeat_penalty=1.2))
 
 
+@pytest.mark.parametrize("most", [513, 400_000_000, 2**32, 2**40])
+def test_penalties_never_look_back_further_than_the_context(most):
+    chain = plan_chain(Sampling(repeat_last_n=most, repeat_penalty=1.2), n_ctx=512)
+    assert chain[0] == Stage("penalties", (512, 1.2, 0.0, 0.0))
+
+
+def test_a_top_k_beyond_every_vocabulary_does_not_wrap_around():
+    chain = plan_chain(Sampling(top_k=2**32 + 1), n_ctx=8)
+    assert chain[0] == Stage("top_k", (2**31 - 1,))
+
+
 def test_a_seed_of_minus_one_is_the_largest_which_means_another_each_time():
     assert plan_chain(Sampling(seed=-1), n_ctx=8)[-1] == Stage("dist", (0xFFFFFFFF,))
     assert plan_chain(Sampling(seed=42), n_ctx=8)[-1] == Stage("dist", (42,))
@@ -49,6 +60,7 @@ def test_a_seed_of_minus_one_is_the_largest_which_means_another_each_time():
         ({"top_k": 0}, 0),
         ({"repeat_penalty": 1.1}, 104),
         ({"repeat_penalty": 1.1, "repeat_last_n": -1}, 552),
+        ({"repeat_penalty": 1.1, "repeat_last_n": 2**40}, 552),
         ({"temperature": 0, "presence_penalty": 0.1}, 65),
         ({"repeat_penalty": 0.9}, 0),
         ({"frequency_penalty": -0.1}, 0),
