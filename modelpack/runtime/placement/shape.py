@@ -8,6 +8,7 @@ See: https://github.com/ggml-org/llama.cpp/blob/master/src/llama-hparams.cpp
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import isfinite
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -114,7 +115,9 @@ class _Reader:
             found = value.value if value is not None else ()
             items = found if isinstance(found, tuple) else (found,) * self.count
             self._lists[key] = tuple(
-                max(0, int(item)) for item in items if isinstance(item, int | float)
+                max(0, int(item)) if isfinite(item) else 0
+                for item in items
+                if isinstance(item, int | float)
             )
         return self._lists[key]
 

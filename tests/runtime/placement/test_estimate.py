@@ -130,6 +130,17 @@ def test_a_pattern_of_windows_may_be_an_array_or_a_period():
     assert windows(facts_of(kind="unheard-of")) == [0, 0, 0, 0]
 
 
+@pytest.mark.parametrize("number", [float("inf"), float("-inf"), float("nan")])
+def test_a_number_that_is_none_counts_as_nothing(number):
+    array = Value.array(ValueType.FLOAT32, [number, 1.0, number, 1.0])
+    facts = dict.fromkeys(("attention.sliding_window_pattern", "feed_forward_length"), array)
+    assert windows(facts_of(**facts)) == [0, 16, 0, 16]
+    assert read_shape([facts_of(**facts)]).feed_forward == 1
+    assert windows(facts_of(**{"attention.sliding_window_pattern": Value.float32(number)})) == (
+        [16] * 4
+    )
+
+
 def test_layers_that_share_a_cache_have_none_of_their_own():
     shape = read_shape([facts_of(**{"attention.shared_kv_layers": Value.uint32(3)})])
     assert [bool(layer.keys) for layer in shape.layers] == [True, False, False, False]
