@@ -74,6 +74,10 @@ IMAGES = 64
 """Images of one request."""
 IMAGES_KEPT = 256 * MiB
 """What models computed of images lately, kept in case they come again."""
+STOPS = 64
+"""Texts that end an answer; each is looked for behind every token."""
+STOP = 1_024
+"""Characters of one of them."""
 WORKER_SILENCE_S = 300.0
 """A worker that has something to do and says nothing for so long is taken to hang."""
 WORKER_LEAVE_S = 3.0

@@ -79,7 +79,7 @@ class TextStream:
 
 def _overlap(text: str, stop: str) -> int:
     """Return how many characters at the end of *text* could be the beginning of *stop*."""
-    for length in range(min(len(text), len(stop) - 1), 0, -1):
-        if text.endswith(stop[:length]):
-            return length
-    return 0
+    at = text.find(stop[0], max(0, len(text) - len(stop) + 1))
+    while at >= 0 and not stop.startswith(text[at:]):
+        at = text.find(stop[0], at + 1)
+    return len(text) - at if at >= 0 else 0

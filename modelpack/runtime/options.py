@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from modelpack import limits
 from modelpack.engine.base import BATCH, Adapter, LoadOptions
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import InputError
@@ -32,8 +33,11 @@ _KV_TYPES: tuple[KvType, ...] = ("f16", "q8_0", "q4_0")
 
 
 def sampling_from(parameters: Mapping[str, ParameterValue]) -> Sampling:
-    """Return how to choose tokens: *parameters* over the defaults."""
-    stop = parameters.get("stop", [])
+    """Return how to choose tokens: *parameters* over the defaults.
+
+    Raises:
+        InputError: too many texts end an answer, or one is too long.
+    """
     return Sampling(
         seed=_int(parameters, "seed", _NOTHING.seed),
         num_predict=_int(parameters, "num_predict", _NOTHING.num_predict),
@@ -46,7 +50,7 @@ def sampling_from(parameters: Mapping[str, ParameterValue]) -> Sampling:
         repeat_penalty=_float(parameters, "repeat_penalty", _NOTHING.repeat_penalty),
         presence_penalty=_float(parameters, "presence_penalty", _NOTHING.presence_penalty),
         frequency_penalty=_float(parameters, "frequency_penalty", _NOTHING.frequency_penalty),
-        stop=tuple(stop) if isinstance(stop, list) else (str(stop),),
+        stop=_stops(parameters.get("stop", [])),
     )
 
 
@@ -81,6 +85,18 @@ def load_options_from(files: ModelFiles, parameters: Mapping[str, ParameterValue
 def loading_of(parameters: Mapping[str, ParameterValue]) -> dict[str, ParameterValue]:
     """Return those of *parameters* that say how a model is loaded."""
     return {name: value for name, value in parameters.items() if name in LOADING}
+
+
+def _stops(value: ParameterValue) -> tuple[str, ...]:
+    stops = tuple(value) if isinstance(value, list) else (str(value),)
+    if len(stops) > limits.STOPS:
+        raise InputError(f"{len(stops):,} stop strings", hint=f"{limits.STOPS} are the most")
+    longest = max(map(len, stops), default=0)
+    if longest > limits.STOP:
+        raise InputError(
+            f"a stop string of {longest:,} characters", hint=f"{limits.STOP:,} are the most"
+        )
+    return stops
 
 
 def _flash(value: ParameterValue) -> Flash:

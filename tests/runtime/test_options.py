@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from modelpack import limits
 from modelpack.engine.base import Adapter, LoadOptions
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import InputError
@@ -63,6 +64,15 @@ def test_what_loading_reads_is_what_is_known_to_belong_to_it():
 def test_a_value_of_another_type_counts_as_not_given():
     assert sampling_from({"seed": "x", "temperature": ["y"]}) == Sampling()
     assert sampling_from({"stop": "END"}).stop == ("END",)
+
+
+def test_stop_strings_are_bounded_as_each_is_looked_for_behind_every_token():
+    most = [f"{number:04}" * 256 for number in range(limits.STOPS)]
+    assert sampling_from({"stop": most}).stop == tuple(most)
+    with pytest.raises(InputError, match="65 stop strings"):
+        sampling_from({"stop": [*most, "x"]})
+    with pytest.raises(InputError, match="a stop string of 1,025 characters"):
+        sampling_from({"stop": ["x" * 1025]})
 
 
 def test_whole_numbers_do_for_fractions():
