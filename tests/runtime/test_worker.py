@@ -11,6 +11,7 @@ import textwrap
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from support.soak import Soak
 from modelpack import limits
 from modelpack.engine.base import Delta, Finished
 from modelpack.errors import EngineError, TemplateError
+from modelpack.gguf.reader import read_header
 from modelpack.runtime.loaded import load
 from modelpack.runtime.model import ModelFiles
 from modelpack.runtime.worker.messages import Ask
@@ -282,30 +284,46 @@ def test_its_memory_is_in_huge_pages_unless_the_user_says_otherwise(monkeypatch,
     assert (int(huge.split()[1]) == 0) == set_by_user
 
 
-def test_no_worker_outlives_a_parent_that_is_killed():
-    code = """
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "Ask(raw='Hello', options={'temperature': 0.0, 'num_predict': 100000})",
+        "Ask(messages=(ChatMessage(role='user', content='x'),))",  # it is rendered for hours
+    ],
+    ids=["writing", "rendering"],
+)
+def test_no_worker_outlives_a_parent_that_is_killed(ask, tmp_path):
+    own = read_header(require(TINY)).text("tokenizer.chat_template").encode()
+    loops = (b"{% for _ in range(9999) %}" * 3 + b"{% endfor %}" * 3).ljust(len(own))
+    model = tmp_path / "endless.gguf"
+    model.write_bytes(TINY.read_bytes().replace(own, loops))
+    code = f"""
         import sys
         from pathlib import Path
         from modelpack.runtime.model import ModelFiles
         from modelpack.runtime.worker.messages import Ask
         from modelpack.runtime.worker.process import Worker
+        from modelpack.template.chat import ChatMessage
 
-        worker = Worker(ModelFiles(name="tiny", weights=(Path(sys.argv[1]),)), {"num_thread": 1})
-        replies = worker.ask(Ask(raw="Hello", options={"temperature": 0.0, "num_predict": 100000}))
-        next(replies)
+        files = ModelFiles(name="tiny", weights=(Path(sys.argv[1]),))
+        worker = Worker(files, {{"num_thread": 1}})
+        worker._send({ask})  # and what it brings is for nobody
         print(worker.pid, flush=True)
-        list(replies)
         sys.stdin.read()
     """
     parent = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(code), str(require(TINY))],
+        [sys.executable, "-c", textwrap.dedent(code), str(model)],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     with parent:
         pid = int(parent.stdout.readline())
         assert is_there(pid)
         parent.kill()
-    assert ends(pid)
+    try:
+        assert ends(pid)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def test_nothing_of_the_folder_one_is_in_is_imported(tmp_path, monkeypatch):

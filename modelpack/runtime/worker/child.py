@@ -1,13 +1,14 @@
 """The program of a worker: loads one model, and answers what its parent asks.
 
 Started by `process` with the number of an open socket. One thread owns the engine and steps it; the
-main thread takes requests, turns them into tokens, and ends the process at once when the parent is
-gone, whatever the engine is doing.
+main thread takes requests and turns them into tokens. A third sleeps until the parent is gone, and
+ends the process at once, whatever the others are doing.
 """
 
 from __future__ import annotations
 
 import os
+import select
 import signal
 import socket
 import sys
@@ -33,6 +34,7 @@ _SWITCH_S = 0.0005
 def main(descriptor: int) -> None:
     """Work for whoever holds the other end of the socket *descriptor*."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is for the parent, which says what to end
+    threading.Thread(target=_end_with, args=(descriptor,), name="watch", daemon=True).start()
     frames = Frames(socket.socket(fileno=descriptor))
     hello: Any = frames.receive()
     files, parameters = files_from_json(hello["files"]), hello["parameters"]
@@ -64,6 +66,17 @@ class _Loading:
         if now >= self._next:
             self._next = now + _TELL_EVERY_S
             self._frames.send({"progress": done})
+
+
+def _end_with(descriptor: int) -> None:
+    """End the process when the other end of the socket *descriptor* is closed.
+
+    Nothing is asked for, so that what can be read wakes nobody: only that the end is there.
+    """
+    watched = select.poll()
+    watched.register(descriptor, 0)
+    watched.poll()
+    os._exit(0)
 
 
 def _run(steps: Steps) -> None:
