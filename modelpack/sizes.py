@@ -87,7 +87,7 @@ def parse_keep_alive(value: object) -> float:
     """
     seconds: float | None = None
     if isinstance(value, int | float) and not isinstance(value, bool):
-        seconds = float(value)
+        seconds = _finite(value)
     elif isinstance(value, str):
         seconds = _go_seconds(value.strip())
     if seconds is None or math.isnan(seconds):
@@ -95,6 +95,13 @@ def parse_keep_alive(value: object) -> float:
             f"not a time to keep a model: {value!r:.60}", hint="seconds, or such as 5m, 1h30m or -1"
         )
     return math.inf if seconds < 0 or seconds > _LONGEST_S else seconds
+
+
+def _finite(value: float) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:
+        return None
 
 
 def _go_seconds(text: str) -> float | None:

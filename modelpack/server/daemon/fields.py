@@ -5,12 +5,15 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
 from modelpack.errors import InputError
 
 Json: TypeAlias = Mapping[str, object]
+
+_DEPTH = 100
+"""Objects and lists in one another: far from where what walks through them gives up."""
 
 
 class Fields:
@@ -65,7 +68,10 @@ class Fields:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.bad(name, "a number")
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            raise self.bad(name, "a number that is not so large") from None
 
     def nested(self, name: str) -> Fields | None:
         """Return the fields of an object, or None where there is none."""
@@ -74,7 +80,7 @@ class Fields:
             return None
         if not isinstance(value, dict):
             raise self.bad(name, "an object")
-        return Fields(value, self._path(name))
+        return Fields(value, self.path(name))
 
     def items(self, name: str) -> list[object]:
         """Return a list; an empty one where none is given."""
@@ -90,7 +96,7 @@ class Fields:
         for index, item in enumerate(self.items(name)):
             if not isinstance(item, dict):
                 raise self.bad(f"{name}[{index}]", "an object")
-            yield Fields(item, self._path(f"{name}[{index}]"))
+            yield Fields(item, self.path(f"{name}[{index}]"))
 
     def texts(self, name: str) -> list[str]:
         """Return a list of strings; a single one counts as a list of it."""
@@ -119,9 +125,10 @@ class Fields:
 
     def bad(self, name: str, wanted: str) -> InputError:
         """Return the error for the field *name*, which must be *wanted*."""
-        return InputError(f"{self._path(name)} must be {wanted}")
+        return InputError(f"{self.path(name)} must be {wanted}")
 
-    def _path(self, name: str) -> str:
+    def path(self, name: str) -> str:
+        """Return what the field *name* is called in errors."""
         return f"{self._where}.{name}" if self._where else name
 
 
@@ -129,14 +136,42 @@ def parse_body(body: bytes) -> Fields:
     """Return the fields of a request's body.
 
     Raises:
-        InputError: it is empty, is not JSON, or is no object.
+        InputError: it is empty, is not JSON, is nested too deep, or is no object.
     """
-    if not body.strip():
+    if not body or body.isspace():
         raise InputError("missing request body")
-    try:
-        value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"the request body is not JSON: {error}") from None
+    value = parse_json(body, "the request body")
     if not isinstance(value, dict):
         raise InputError("the request body must be a JSON object")
     return Fields(value)
+
+
+def parse_json(text: str | bytes, what: str) -> object:
+    """Return the value that *text* is in JSON; *what* is what it is called.
+
+    Raises:
+        InputError: it is not JSON, or is nested too deep.
+    """
+    try:
+        value: object = json.loads(text)
+    except RecursionError:
+        raise _too_deep(what) from None
+    except ValueError as error:
+        raise InputError(f"{what} is not JSON: {error}") from None
+    level = [value]
+    for _ in range(_DEPTH + 1):
+        inner = (item for outer in level for item in _inside(outer))
+        level = [item for item in inner if isinstance(item, dict | list)]
+        if not level:
+            return value
+    raise _too_deep(what)
+
+
+def _inside(value: object) -> Iterable[object]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
+
+
+def _too_deep(what: str) -> InputError:
+    return InputError(f"{what} is nested more than {_DEPTH} deep")

@@ -187,6 +187,64 @@ def test_fields_that_make_no_sense_are_refused(shared, field):
     assert answer.status_code == 400, answer.text
 
 
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "named"),
+    [
+        ("/v1/chat/completions", {"temperature": HUGE}, "temperature"),
+        ("/v1/completions", {"prompt": "x", "presence_penalty": -HUGE}, "presence_penalty"),
+        ("/v1/completions", {"prompt": "x", "logit_bias": {"1": HUGE}}, "logit_bias.1"),
+        ("/v1/completions", {"prompt": "x", "logit_bias": {"9" * 5000: 1}}, "logit_bias"),
+        ("/v1/messages", {"top_p": HUGE}, "top_p"),
+        ("/api/chat", {"keep_alive": HUGE}, "not a time to keep a model"),
+        ("/api/chat", {"options": {"temperature": HUGE}}, "temperature"),
+    ],
+)
+def test_numbers_that_are_too_large_are_refused_by_name(shared, path, field, named):
+    answer = shared.ask("POST", path, said(**field))
+    assert answer.status_code == 400, answer.text
+    assert named in answer.text
+    assert "\\n" not in answer.text
+
+
+def nested(count: int) -> str:
+    return '{"x":' * count + "1" + "}" * count
+
+
+def calling(arguments: object) -> dict[str, object]:
+    call = {"id": "1", "type": "function", "function": {"name": "f", "arguments": arguments}}
+    return {"messages": [{"role": "assistant", "content": "", "tool_calls": [call]}]}
+
+
+@pytest.mark.parametrize("count", [105, 600, 900])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/api/chat", calling(None)),
+        ("/v1/chat/completions", calling(None)),
+        ("/v1/chat/completions", {"x": None}),
+        ("/v1/messages", {"tools": [{"name": "f", "input_schema": None}]}),
+    ],
+)
+def test_what_is_nested_deep_is_refused(shared, path, body, count):
+    text = nested(count)
+    if path == "/v1/chat/completions" and "messages" in body:
+        text = json.dumps(text)  # arguments are JSON in a string there
+    data = said(**body).replace(b"null", text.encode())
+    answer = shared.ask("POST", path, data)
+    assert answer.status_code == 400, answer.text
+    assert "nested more than 100 deep" in answer.text
+
+
+def test_what_is_nested_as_schemas_are_is_taken(shared):
+    tool = {"type": "function", "function": {"name": "f", "parameters": json.loads(nested(90))}}
+    for path in ("/api/chat", "/v1/chat/completions"):
+        answer = shared.ask("POST", path, said(tools=[tool], stream=False))
+        assert answer.status_code == 200, answer.text
+
+
 def test_a_body_that_is_too_large_is_refused_before_it_is_read(shared):
     head = (
         "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
@@ -237,7 +295,7 @@ def test_a_template_cannot_run_away_with_a_worker(own):
 
 def test_a_regular_expression_or_schema_that_explodes_is_an_error(shared):
     deep: dict[str, object] = {"type": "string"}
-    for _ in range(200):
+    for _ in range(90):
         deep = {"type": "array", "items": deep}
     body = {"model": MODEL, "messages": [{"role": "user", "content": "x"}], "stream": False,
             "options": {"num_predict": 5}}  # fmt: skip

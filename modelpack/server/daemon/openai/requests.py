@@ -5,7 +5,7 @@ See: https://platform.openai.com/docs/api-reference/chat/create
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -13,12 +13,13 @@ from modelpack.errors import InputError
 from modelpack.modelfile.parameters import ParameterValue
 from modelpack.runtime.reply import Format
 from modelpack.runtime.worker.messages import Ask
-from modelpack.server.daemon.fields import Fields
+from modelpack.server.daemon.fields import Fields, parse_json
 from modelpack.template.chat import ChatMessage, Think, ToolCall
 
 _TOP_LOGPROBS = 20
 _CHOICES = 16
 _BIAS = 100.0
+_TOKEN = re.compile(r"[0-9]{1,10}")
 _ROLES = {
     "system": "system",
     "developer": "system",
@@ -249,10 +250,7 @@ def _call(fields: Fields) -> ToolCall:
 def arguments_from(fields: Fields) -> Mapping[str, object]:
     """Return the arguments of a call, which are JSON in a string."""
     text = fields.text("arguments")
-    try:
-        value = json.loads(text) if text.strip() else {}
-    except (ValueError, RecursionError):
-        value = None
+    value = parse_json(text, fields.path("arguments")) if text.strip() else {}
     if not isinstance(value, dict):
         raise fields.bad("arguments", "a JSON object in a string")
     return value
@@ -262,7 +260,7 @@ def _bias(fields: Fields | None) -> dict[int, float]:
     found: dict[int, float] = {}
     for name in fields.value if fields else ():
         number = fields.number(name) if fields else None
-        if not name.isascii() or not name.isdigit() or number is None:
+        if not _TOKEN.fullmatch(name) or number is None:
             raise InputError("logit_bias must map tokens to numbers")
         found[int(name)] = max(-_BIAS, min(_BIAS, number))
     return found
