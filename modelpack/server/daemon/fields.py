@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TypeAlias
 
@@ -62,16 +63,19 @@ class Fields:
         return int(number)
 
     def number(self, name: str) -> float | None:
-        """Return a number, or None where none is given."""
+        """Return a finite number, or None where none is given."""
         value = self.value.get(name)
         if value is None:
             return None
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise self.bad(name, "a number")
         try:
-            return float(value)
+            number = float(value)
         except OverflowError:
-            raise self.bad(name, "a number that is not so large") from None
+            number = math.inf
+        if not math.isfinite(number):
+            raise self.bad(name, "a finite number")
+        return number
 
     def nested(self, name: str) -> Fields | None:
         """Return the fields of an object, or None where there is none."""

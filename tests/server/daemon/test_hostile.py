@@ -209,6 +209,28 @@ def test_numbers_that_are_too_large_are_refused_by_name(shared, path, field, nam
     assert "\\n" not in answer.text
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -float("inf"), HUGE])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/v1/completions", "temperature"),
+        ("/v1/completions", "min_p"),
+        ("/v1/completions", "repeat_penalty"),
+        ("/v1/completions", "logit_bias.1"),
+        ("/v1/chat/completions", "frequency_penalty"),
+        ("/v1/responses", "top_p"),
+        ("/v1/messages", "temperature"),
+    ],
+)
+def test_numbers_that_are_not_finite_are_refused(shared, path, name, number):
+    outer, _, inner = name.partition(".")
+    field = {outer: {inner: number} if inner else number}
+    question = {"prompt": "x"} if path == "/v1/completions" else {"input": "x"}
+    answer = shared.ask("POST", path, said(**question, **field))
+    assert answer.status_code == 400, answer.text
+    assert f"{name} must be a finite number" in answer.text
+
+
 def nested(count: int) -> str:
     return '{"x":' * count + "1" + "}" * count
 
