@@ -4,8 +4,8 @@ A template without `.Messages` is of the older kind: it knows one exchange, `.Sy
 and `.Response`, and is rendered once for each. For the answer to come it is cut behind
 `.Response`, which is appended where the template has neither.
 
-What it reads is bounded, and so are output, loops and calls: a template comes with a model, from
-anywhere.
+What it reads is bounded, and so are output, loops and what functions make (see `allowance`): a
+template comes with a model or a request, from anywhere.
 
 See: https://github.com/ollama/ollama/blob/main/docs/template.mdx
 """
@@ -13,13 +13,17 @@ See: https://github.com/ollama/ollama/blob/main/docs/template.mdx
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import fields, is_dataclass
+from functools import cache, wraps
 from typing import TYPE_CHECKING
 
 from modelpack import limits
 from modelpack.errors import LimitError, MissingExtraError, TemplateError
+from modelpack.template.allowance import Allowance, left, spend, told
 from modelpack.template.govalues import (
     collate,
     go_json,
@@ -30,6 +34,8 @@ from modelpack.template.govalues import (
 )
 
 if TYPE_CHECKING:
+    from gotpl import ExecutionBudget
+
     from modelpack.template.chat import ChatMessage, Think
 
 _RESPONSE = "{{ .Response }}"
@@ -37,9 +43,16 @@ _END = "{{ end }}"
 _LOOPS = 1_000_000
 _CALLS = 1_000_000
 _DEPTH = 64
+_CALL = 256
+"""Bytes that a call counts for, whatever it makes."""
+_WIDEST = 9999
+_WIDE = re.compile(r"%[^a-zA-Z%]*[0-9]{5}")
 _LINE = 300
 _HINT = "templates are written in Go's text/template, with the variables of Ollama"
-_FAILURES = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError, RecursionError)
+_FAILURES = (
+    *(ArithmeticError, AttributeError, LookupError, TypeError, ValueError),
+    *(RecursionError, MemoryError),
+)
 """What a template can provoke besides gotpl's own errors."""
 
 
@@ -75,18 +88,20 @@ class GoTemplate:
         extra: Mapping[str, object] | None = None,
     ) -> str:
         """Return the prompt for the answer to *messages*; see `ChatTemplate.render`."""
-        system, turns = collate(messages)
-        values = _values(think, extra)
-        values["Tools"] = go_tools(tools)
-        if not self._has_messages:
-            return self._render_turns(turns, values, today)
-        values |= {"System": system, "Messages": go_messages(turns)}
-        return self._execute(self._whole, values, today)
+        with _failing(), Allowance(sum([len(message.content) for message in messages])):
+            system, turns = collate(messages)
+            values = _values(think, extra)
+            values["Tools"] = go_tools(tools)
+            if not self._has_messages:
+                return self._render_turns(turns, values, today)
+            values |= {"System": system, "Messages": go_messages(turns)}
+            return self._execute(self._whole, values, today)
 
     def fill(self, prompt: str, suffix: str, *, today: datetime.date, think: Think = None) -> str:
         """Return the prompt for the text between *prompt* and *suffix*."""
         values = _values(think, None) | {"Prompt": prompt, "Suffix": suffix}
-        return self._execute(self._whole, values, today)
+        with _failing(), Allowance(len(prompt) + len(suffix)):
+            return self._execute(self._whole, values, today)
 
     def _render_turns(
         self, turns: Sequence[ChatMessage], values: dict[str, object], today: datetime.date
@@ -98,18 +113,25 @@ class GoTemplate:
     def _execute(
         self, template: _Compiled, values: Mapping[str, object], today: datetime.date
     ) -> str:
-        from gotpl import TemplateError as GoTemplateError
-
         token = _TODAY.set(today)
         try:
             return template(values)
-        except GoTemplateError as error:
-            raise TemplateError(_one_line(error), hint=_HINT) from None
-        except _FAILURES as error:
-            message = f"template failed: {type(error).__name__}: {error}"
-            raise TemplateError(_one_line(message), hint=_HINT) from None
         finally:
             _TODAY.reset(token)
+
+
+@contextmanager
+def _failing() -> Iterator[None]:
+    """Turn all that can fail in here into the error of a template."""
+    from gotpl import TemplateError as GoTemplateError
+
+    try:
+        yield
+    except GoTemplateError as error:
+        raise TemplateError(_one_line(error), hint=_HINT) from None
+    except _FAILURES as error:
+        message = f"template failed: {type(error).__name__}: {error}"
+        raise TemplateError(_one_line(message), hint=_HINT) from None
 
 
 _Compiled = Callable[[Mapping[str, object]], str]
@@ -123,12 +145,51 @@ def _yesterday_date(*_: object) -> str:
     return f"{_TODAY.get() - datetime.timedelta(days=1):%Y-%m-%d}"
 
 
-_FUNCTIONS: dict[str, Callable[..., str]] = {
-    "json": go_json,
-    "currentDate": _current_date,
-    "yesterdayDate": _yesterday_date,
-    "toTypeScriptType": typescript_type,
-}
+def _counted(name: str, function: Callable[..., object]) -> Callable[..., object]:
+    """Return *function*, which takes from the allowance what it reads and what it makes."""
+    prints = name in _PRINTING
+
+    @wraps(function)
+    def counted(*values: object) -> object:
+        if name == "printf" and values:
+            _check_widths(values)
+        for value in values:
+            if prints or isinstance(value, str):
+                told(value)
+        spend(_CALL)
+        made = function(*values)
+        if isinstance(made, str | list | tuple):
+            spend(len(made))
+        return made
+
+    return counted
+
+
+def _check_widths(values: Sequence[object]) -> None:
+    text = str(values[0])
+    numbers = (value for value in values[1:] if isinstance(value, int))
+    starred = "*" in text and any(abs(number) > _WIDEST for number in numbers)
+    if starred or _WIDE.search(text):
+        raise ValueError("a text is formatted with too wide a field")
+
+
+_PRINTING = frozenset(("html", "js", "json", "print", "printf", "println", "urlquery"))
+"""Functions that make a text of whatever they are given."""
+
+
+@cache
+def _functions() -> dict[str, Callable[..., object]]:
+    """Return what templates call, counted: our functions and those of Go."""
+    from gotpl.runtime.sync_vm import _builtin_functions
+
+    own = {
+        "json": go_json,
+        "currentDate": _current_date,
+        "yesterdayDate": _yesterday_date,
+        "toTypeScriptType": typescript_type,
+    }
+    known = {**_builtin_functions("python"), **own}
+    return {name: _counted(name, known[name]) for name in known if name != "call"}
 
 
 def _values(think: Think, extra: Mapping[str, object] | None) -> dict[str, object]:
@@ -171,7 +232,7 @@ def _parse(source: str) -> object:
             name="template",
             left_delimiter="{{",
             right_delimiter="}}",
-            functions=_FUNCTIONS,
+            functions=_functions(),
         )
     except GoTemplateError as error:
         raise TemplateError(_one_line(error), hint=_HINT) from None
@@ -181,24 +242,18 @@ def _parse(source: str) -> object:
 
 
 def _compile(source: str) -> _Compiled:
-    from gotpl import ExecutionBudget, SandboxPolicy, Template
+    from gotpl import SandboxPolicy, Template
     from gotpl import TemplateError as GoTemplateError
 
-    budget = ExecutionBudget(
-        max_output_chars=limits.TEXT_LAYER,
-        max_iterations=_LOOPS,
-        max_template_depth=_DEPTH,
-        max_function_calls=_CALLS,
-    )
     sandbox = SandboxPolicy.strict(
-        allow_functions=_FUNCTIONS,
+        allow_functions=_functions(),
         max_template_chars=limits.TEXT_LAYER + len(_RESPONSE),
-        default_budget=budget,
+        default_budget=_budget(),
     )
     try:
         template = Template(
             source,
-            functions=_FUNCTIONS,
+            functions=_functions(),
             missing_key="default",
             format_mode="python",
             sandbox=sandbox,
@@ -207,6 +262,31 @@ def _compile(source: str) -> _Compiled:
         raise TemplateError(_one_line(error), hint=_HINT) from None
     render: _Compiled = template.render
     return render
+
+
+def _budget() -> ExecutionBudget:
+    from gotpl import ExecutionBudget
+
+    class Budget(ExecutionBudget):  # type: ignore[misc]
+        """Looks at the clock wherever a template goes round."""
+
+        __slots__ = ()
+
+        def __init__(self) -> None:
+            object.__setattr__(self, "max_output_chars", limits.TEXT_LAYER)
+            object.__setattr__(self, "max_function_calls", _CALLS)
+
+        @property
+        def max_iterations(self) -> int:
+            left().look()
+            return _LOOPS
+
+        @property
+        def max_template_depth(self) -> int:
+            left().look()
+            return _DEPTH
+
+    return Budget()
 
 
 def _cut(source: str) -> str:

@@ -7,7 +7,7 @@ from template.conversations import CHAT, CHATML, TODAY, TOOL_CHAT, WEATHER
 
 from modelpack import limits
 from modelpack.errors import LimitError, MissingExtraError, TemplateError
-from modelpack.template import jinja
+from modelpack.template import sandbox
 from modelpack.template.chat import ChatMessage
 from modelpack.template.jinja import JinjaTemplate
 
@@ -158,7 +158,7 @@ def test_source_is_bounded(monkeypatch):
 
 
 def test_without_jinja_the_error_names_the_extra(monkeypatch):
-    jinja._environment.cache_clear()
+    sandbox.environment.cache_clear()
     monkeypatch.setitem(sys.modules, "jinja2", None)
     with pytest.raises(MissingExtraError, match="'runtime' extra"):
         JinjaTemplate("x")
