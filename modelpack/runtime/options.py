@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 LOADING = frozenset(
     {
-        "num_ctx", "num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap",
+        "num_ctx", "num_batch", "num_thread", "num_gpu", "main_gpu", "use_mmap", "lora_scale",
         "flash_attention", "kv_cache_type", "tensor_split",
     }
 )  # fmt: skip
