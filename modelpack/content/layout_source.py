@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 from modelpack import limits
 from modelpack.content.base import Readable
 from modelpack.content.layout_index import INDEX, MARKER, LayoutIndex, blob_name, check_marker
 from modelpack.content.referrers import chosen, described
-from modelpack.content.verify import check_manifest
+from modelpack.content.verify import check_manifest, seek_in
 from modelpack.errors import ManifestError, ModelPackError, NotFoundError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
@@ -41,11 +42,26 @@ class LayoutFiles(Protocol):
         ...
 
 
+class _Body:
+    """A file of the layout *origin* as a stream."""
+
+    def __init__(self, body: Readable, origin: str) -> None:
+        self.origin = origin
+        self._body = body
+
+    def read(self, size: int = -1, /) -> bytes:
+        return self._body.read(size)
+
+    def seek(self, offset: int, /) -> int:
+        """Go to *offset*, for an upload that begins again."""
+        return seek_in(self._body, offset)
+
+
 class LayoutSource:
     """An OCI image layout as a place to copy from; *where* names it in errors."""
 
     def __init__(self, files: LayoutFiles, where: str) -> None:
-        self.where = where
+        self.where = self.origin = where
         self._files = files
         self._subjects: dict[Digest, tuple[Digest | None, Descriptor]] = {}
         try:
@@ -81,9 +97,11 @@ class LayoutSource:
             found = Index.parse(raw, found.media_type).choose()
         raise ManifestError(f"{reference} is an index within an index within an index")
 
-    def open(self, blob: Descriptor) -> AbstractContextManager[Readable]:
+    @contextmanager
+    def open(self, blob: Descriptor) -> Iterator[Readable]:
         """Open *blob* for reading; the reader must verify it."""
-        return self._files.open(blob_name(blob.digest))
+        with self._files.open(blob_name(blob.digest)) as body:
+            yield _Body(body, self.origin)
 
     def referrers(self, subject: Digest, artifact_type: str = "") -> tuple[Descriptor, ...]:
         """Return the manifests whose subject is *subject*, of one artifact type or of all."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 
 import pytest
 from fakes.models import build_model, context_at, files_in
@@ -201,7 +202,7 @@ def test_damaged_layouts_leave_no_name(here, there, tmp_path, form):
     at = len(raw) // 2 - 1000
     raw[at] ^= 1
     target.write_bytes(raw)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(IntegrityError, match=re.escape(f"{tmp_path / form} sent")):
         load(there, tmp_path / form)
     assert names_in(there) == []
 
