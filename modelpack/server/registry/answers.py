@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from modelpack.server.registry import errors
 from modelpack.server.registry.names import check_repository
-from modelpack.server.registry.settings import BODY_TIMEOUT_S
+from modelpack.server.registry.settings import BODY_TIMEOUT_S, SLOWEST
 
 
 def repository(request: Request) -> str:
@@ -51,20 +51,27 @@ class Body:
         self._broken_off = False
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """Yield it block by block; refuse a client that pauses for too long."""
+        """Yield it block by block; refuse a client that pauses for too long, or trickles.
+
+        Each byte gives it time, but never more than a pause may last; ours is not counted.
+        """
+        clock = asyncio.get_running_loop().time
         blocks = aiter(self._request.stream())
+        left = BODY_TIMEOUT_S
         while True:
             self.check()
+            began = clock()
             try:
-                async with asyncio.timeout(BODY_TIMEOUT_S) as self._waiting:
+                async with asyncio.timeout_at(began + left) as self._waiting:
                     block = await anext(blocks)
             except StopAsyncIteration:
                 return
             except TimeoutError:
                 self.check()
-                raise _too_slow("the body stopped coming") from None
+                raise errors.too_slow() from None
             finally:
                 self._waiting = None
+            left = min(left + began - clock() + len(block) / SLOWEST, BODY_TIMEOUT_S)
             if block:
                 yield block
 
@@ -78,10 +85,6 @@ class Body:
         """Refuse the request if its body was broken off."""
         if self._broken_off:
             raise errors.superseded()
-
-
-def _too_slow(message: str) -> errors.RefusedError:
-    return errors.RefusedError(408, "UNKNOWN", message, {"Connection": "close"})
 
 
 async def read_body(request: Request, limit: int, what: str) -> bytes:

@@ -87,6 +87,12 @@ def too_large(what: str, limit: int) -> RefusedError:
     return RefusedError(413, "SIZE_INVALID", f"{what} is larger than {limit:,} bytes")
 
 
+def too_slow() -> RefusedError:
+    """Return the refusal of a body that stopped, or trickles."""
+    message = "the body does not come in time"
+    return RefusedError(408, "UNKNOWN", message, {"Connection": "close"})
+
+
 def unauthorized() -> RefusedError:
     """Return the refusal of a request without a known user and password."""
     return RefusedError(

@@ -87,10 +87,9 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
     try:
         import uvicorn
 
-        from modelpack.server.hosting import Server
         from modelpack.server.registry.app import build
         from modelpack.server.registry.auth import Htpasswd
-        from modelpack.server.registry.transport import FileSendingProtocol
+        from modelpack.server.registry.transport import FileSendingProtocol, WatchingServer
     except ModuleNotFoundError as error:
         raise MissingExtraError("the embedded registry", "registry") from error
 
@@ -117,7 +116,7 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
         raise InputError(
             f"not a certificate and its key: {settings.tls_cert}, {settings.tls_key}: {error}"
         ) from error
-    return Server(config, ready)
+    return WatchingServer(config, ready)
 
 
 @contextlib.contextmanager
