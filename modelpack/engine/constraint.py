@@ -2,7 +2,8 @@
 
 A grammar is compiled once and copied for each answer. What the tokens of a model stand for is
 learnt when the first grammar comes, which takes a second for a large vocabulary. Both can be done
-ahead, in any thread. Rust does the work and holds no lock of Python's meanwhile.
+ahead, in any thread, and several grammars at a time. Rust does the work and holds no lock of
+Python's meanwhile.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
 from modelpack.engine.marks import JSON_SPACE, leading
+from modelpack.engine.schemas import check_schema
 from modelpack.engine.shortlist import Array
 from modelpack.errors import EngineError, InputError, LimitError, MissingExtraError
 
@@ -30,6 +32,8 @@ COMPILED = 32
 """Compiled grammars that are kept."""
 LEXER_STATES = 50_000
 """States of one answer's lexer, of one to two KiB each; five times fewer than by default."""
+COMPILERS = 4
+"""Grammars that are compiled at a time."""
 COMPLAINT = 300
 """Characters of what llguidance says about a grammar."""
 _NAMES = {
@@ -91,8 +95,11 @@ class Constraints:
         self._vocabulary = vocabulary
         self._lock = threading.Lock()
         """Held for moments, to look at what is compiled."""
-        self._building = threading.Lock()
+        self._learning = threading.Lock()
+        """Held while the tokens are learnt."""
+        self._turns: dict[Grammar, threading.Lock] = {}
         """Held while one is compiled, so that nobody compiles what another is compiling."""
+        self._compilers = threading.BoundedSemaphore(COMPILERS)
         self._tokenizer: Any = None
         self._compiled: OrderedDict[Grammar, Any] = OrderedDict()
 
@@ -114,15 +121,26 @@ class Constraints:
         compiled = self._find(grammar)
         if compiled is not None:
             return compiled
-        with self._building:
+        with self._lock:
+            turn = self._turns.setdefault(grammar, threading.Lock())
+        with turn:
             compiled = self._find(grammar)
-            if compiled is None:
-                compiled = self._build(grammar)
+            if compiled is not None:
+                return compiled
+            try:
+                with self._compilers:
+                    compiled = self._build(grammar)
+                self._keep(grammar, compiled)
+            finally:
                 with self._lock:
-                    self._compiled[grammar] = compiled
-                    while len(self._compiled) > COMPILED:
-                        self._compiled.popitem(last=False)
+                    self._turns.pop(grammar, None)
             return compiled
+
+    def _keep(self, grammar: Grammar, compiled: Any) -> None:  # noqa: ANN401 - foreign
+        with self._lock:
+            self._compiled[grammar] = compiled
+            while len(self._compiled) > COMPILED:
+                self._compiled.popitem(last=False)
 
     def _find(self, grammar: Grammar) -> Any:  # noqa: ANN401 - foreign
         with self._lock:
@@ -137,8 +155,9 @@ class Constraints:
             import llguidance
         except ImportError as error:
             raise MissingExtraError("structured output", "runtime") from error
-        if self._tokenizer is None:
-            self._tokenizer = _tokenizer(llguidance, self._library, self._vocabulary)
+        with self._learning:
+            if self._tokenizer is None:
+                self._tokenizer = _tokenizer(llguidance, self._library, self._vocabulary)
         try:
             text = _translate(llguidance, grammar)
             if grammar.lead is not None:
@@ -157,6 +176,7 @@ def _translate(llguidance: ModuleType, grammar: Grammar) -> str:
     make = llguidance.LLMatcher
     if grammar.kind in ("json", "json_schema"):
         schema = {"type": "object"} if grammar.kind == "json" else json.loads(grammar.text)
+        check_schema(schema)
         made: str = make.grammar_from_json_schema(
             json.dumps(schema), defaults={"whitespace_pattern": JSON_SPACE}
         )

@@ -246,6 +246,54 @@ def test_threads_can_prepare_grammars_together(engine):
     assert answer(engine, grammars[0])[0] == "c0"
 
 
+def test_a_grammar_that_takes_long_holds_up_no_other_and_is_compiled_once(engine, monkeypatch):
+    slow, quick = Grammar("regex", "slow"), Grammar("regex", "quick")
+    built: list[Grammar] = []
+    begun, go_on = threading.Event(), threading.Event()
+    build = module.Constraints._build
+
+    def building(self, grammar):
+        built.append(grammar)
+        if grammar == slow:
+            begun.set()
+            assert go_on.wait(20)
+        return build(self, grammar)
+
+    monkeypatch.setattr(module.Constraints, "_build", building)
+    threads = [threading.Thread(target=engine.constraints.prepare, args=(slow,)) for _ in range(5)]
+    for thread in threads:
+        thread.start()
+    assert begun.wait(20)
+    ahead = threading.Thread(target=engine.constraints.prepare, args=(quick,), daemon=True)
+    ahead.start()
+    ahead.join(10)
+    go_on.set()
+    for thread in threads:
+        thread.join()
+    assert not ahead.is_alive()
+    assert built == [slow, quick]
+
+
+@pytest.mark.parametrize(
+    ("schema", "complaint"),
+    [
+        (
+            {"patternProperties": {f"^a{{{n}}}b": {"type": "string"} for n in range(101)}},
+            "101 patterns in patternProperties",
+        ),
+        ({"allOf": [{"pattern": f".*a{n}"} for n in range(17)]}, "17 schemas in allOf"),
+        (
+            {"items": {"allOf": [{"allOf": [{"pattern": f".*{n}.*"}]} for n in range(9)]}},
+            "18 schemas in allOf",
+        ),
+        ({"properties": {"a": {"pattern": "a" * 4097}}}, "a pattern of 4,097 characters"),
+    ],
+)
+def test_a_schema_that_would_take_minutes_to_compile_is_refused(engine, schema, complaint):
+    with pytest.raises(InputError, match=complaint):
+        engine.constraints.prepare(Grammar("json_schema", json.dumps(schema)))
+
+
 def test_two_answers_with_one_grammar_do_not_disturb_each_other(engine):
     first = answer(engine, SCHEMA, seed=1, temperature=1.5)
     answer(engine, SCHEMA, seed=2, temperature=1.5)

@@ -167,6 +167,18 @@ def test_an_answer_follows_a_grammar(plain):
         said(plain, question(grammar=Grammar("regex", "a"), format="json"))
 
 
+def test_a_grammar_that_takes_long_holds_up_nobody_else_s(plain):
+    assert said(plain, question(format="json"))[1].reason
+    wide = {"anyOf": [{"type": "object", "properties": {f"a{n}": {}}} for n in range(3000)]}
+    number, slow = plain._send(question(format=wide))
+    text, _ = said(plain, question(format="json"))
+    assert text.startswith("{")
+    assert slow.empty()
+    plain._cancel(number)
+    assert slow.get(timeout=20).reason == "cancelled"
+    del plain._boxes[number]
+
+
 def test_a_token_can_be_ruled_out(plain):
     (paris,) = tokens(plain, " Paris")[-1:]
     text, _ = said(plain, question(logit_bias={paris: float("-inf")}))

@@ -23,8 +23,12 @@ def is_slow(wish: Wish) -> bool:
     return isinstance(wish, Ask) and bool(wish.format or wish.grammar or wish.tool_choice)
 
 
+THREADS = 16
+"""Requests that begin beside others at a time; the engine's own bound says how many compile."""
+
+
 class Aside:
-    """A thread that hands requests to *begin*, one after the other.
+    """Threads that hand requests to *begin*, so that none waits for another that takes longer.
 
     What it gets besides tells, once, whether the request is still wanted; from then on it cannot be
     given up here.
@@ -35,13 +39,20 @@ class Aside:
         self._lock = threading.Lock()
         self._waiting: set[int] = set()
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
-        threading.Thread(target=self._run, name="aside", daemon=True).start()
+        self._threads = 0
+        self._busy = 0
+        """Requests that a thread has or will have."""
 
     def put(self, wish: Wish) -> None:
-        """Let *wish* begin when those before it have."""
+        """Let *wish* begin as soon as a thread is free."""
         with self._lock:
             self._waiting.add(wish.number)
+            self._busy += 1
+            more = self._threads < min(self._busy, THREADS)
+            self._threads += more
         self._wishes.put(wish)
+        if more:
+            threading.Thread(target=self._run, name="aside", daemon=True).start()
 
     def cancel(self, number: int) -> bool:
         """Let go of the request *number*; return whether it was here."""
@@ -57,3 +68,5 @@ class Aside:
                 wanted = wish.number in self._waiting
             if wanted:
                 self._begin(wish, partial(self.cancel, wish.number))
+            with self._lock:
+                self._busy -= 1
