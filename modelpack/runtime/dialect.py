@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from modelpack.runtime.conversation import PlainText
 from modelpack.template.gotemplate import GoTemplate
 from modelpack.template.jinja import JinjaTemplate
-from modelpack.template.replies.detect import PLAIN, Form, form_of
+from modelpack.template.replies.detect import PLAIN, Calls, Form, form_of
 from modelpack.template.replies.writing import Writing, writing_of
 
 if TYPE_CHECKING:
@@ -63,6 +63,14 @@ class Dialect:
     ) -> str:
         """Return the prompt for the answer to *messages*; raises as `ChatTemplate.render`."""
         return self.template.render(messages, tools, today=today, think=think)
+
+
+def listening(form: Form, *, tools: bool, think: Think) -> Form:
+    """Return what of *form* the answer to one request is read by, as `ReplyParser` does it."""
+    if form.calls is Calls.HARMONY:
+        return form
+    calls = form.calls if tools or form.calls is Calls.RECIPIENTS else None
+    return replace(form, calls=calls, thinking=None if think is False else form.thinking)
 
 
 def dialect_of(files: ModelFiles, engine: Engine) -> Dialect:

@@ -16,7 +16,7 @@ from modelpack.engine.base import Grammar, Request
 from modelpack.errors import EngineError, InputError
 from modelpack.runtime.ask import Ask, AskTokens
 from modelpack.runtime.conversation import complete, fit
-from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect
+from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect, listening
 from modelpack.runtime.grammars import grammar_of, grammar_of_calls, lead_of
 from modelpack.runtime.markup import begin, tokenize_conversation
 from modelpack.runtime.options import sampling_from
@@ -167,7 +167,8 @@ class Prompts:
         if dialect.form == PLAIN:
             return Prepared(request)
         parser = ReplyParser(dialect.form, tools=tools, think=ask.think, prefilled=inside)
-        return Prepared(replace(request, spoken=self._spoken(dialect.form)), parser)
+        heard = listening(dialect.form, tools=bool(tools), think=ask.think)
+        return Prepared(replace(request, spoken=self._spoken(heard)), parser)
 
     def _grammar(
         self, ask: Ask, dialect: Dialect, tools: Sequence[Mapping[str, object]], *, inside: bool

@@ -318,6 +318,23 @@ def test_a_model_thinks_freely_before_an_answer_of_a_given_form(thinker):
     assert (thoughts, json.loads(text)["a"] in (1, 2)) == ("", True)
 
 
+def test_control_tokens_that_nobody_reads_are_not_shown(tmp_path):
+    names = ("<think>", "</think>", "<|python_tag|>")
+    path = write_llama(tmp_path / "caller.gguf", controls=names)
+    template = '{{ if .Tools }}<|python_tag|>{"parameters": {{ end }}' + THINKS
+    wishes = {"options": {"num_predict": 3}, "template": template}
+    with Worker(files(weights=(path,), template=template, name="caller"), LIGHT) as caller:
+        (opens, _, calls) = tokens(caller, "".join(names), special=True)
+
+        def written(token: int, **more: object) -> list[object]:
+            *pieces, _ = caller.ask(question("hi", logit_bias={token: 99.0}, **wishes, **more))
+            return pieces
+
+        assert written(calls, think=False) == []
+        assert text_of(written(calls, think=False, tools=(WEATHER,))).startswith("<|python_tag|>")
+        assert written(opens, think=False) == []
+
+
 def test_a_worker_says_what_it_has(plain):
     assert plain.capabilities == ("tools",)
     child = plain._child
