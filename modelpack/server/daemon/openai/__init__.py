@@ -10,6 +10,7 @@ from starlette.routing import Route
 from modelpack.server.daemon.openai.chat import Chats
 from modelpack.server.daemon.openai.failures import refuse
 from modelpack.server.daemon.openai.models import Models
+from modelpack.server.daemon.openai.reranking import Reranking
 from modelpack.server.daemon.openai.responses import Responses
 from modelpack.server.daemon.services import Services
 
@@ -20,4 +21,5 @@ def routes(services: Services) -> list[Route]:
         *Chats(services).routes(refuse),
         *Responses(services).routes(refuse),
         *Models(services).routes(refuse),
+        *Reranking(services).routes(refuse),
     ]
