@@ -192,7 +192,9 @@ def test_embed(shared):
     assert (
         len(shared.post("/api/embed", model=MODEL, input="x", dimensions=16)["embeddings"][0]) == 16
     )
-    assert shared.post("/api/embed", model=MODEL, input=[])["embeddings"] == []
+    for nothing in ([], "", None):
+        assert shared.post("/api/embed", model=MODEL, input=nothing)["embeddings"] == []
+    assert shared.ask("POST", "/api/embed", {"model": MODEL, "input": [""]}).status_code == 400
     answer = shared.ask("POST", "/api/embed", {"model": MODEL, "input": 3})
     assert (answer.status_code, answer.json()) == (400, {"error": "invalid input type"})
     old = shared.post("/api/embeddings", model=MODEL, prompt="Here is an article about llamas...")

@@ -79,8 +79,8 @@ def generate_from(fields: Fields) -> Prompted:
 
 
 def embed_from(fields: Fields) -> Vectors:
-    """Return what the body of `/api/embed` asks for."""
-    if "input" not in fields:
+    """Return what the body of `/api/embed` asks for; an empty text alone counts as none."""
+    if fields.get("input") in (None, ""):
         texts: list[str] = []
     elif isinstance(fields.get("input"), str | list):
         texts = fields.texts("input")
