@@ -181,6 +181,25 @@ def test_completions_go_on(client, stream):
     assert text == ANSWER
 
 
+def test_a_prompt_may_be_tokens(client, shared):
+    """They count as they are: no template goes around them."""
+    told = shared.post(
+        "/api/generate", model=MODEL, prompt=QUESTION, options={"num_predict": 1, "temperature": 0}
+    )
+    tokens = told["context"][: told["prompt_eval_count"]]
+
+    def complete(prompt: object) -> openai.types.Completion:
+        return client.completions.create(model=MODEL, prompt=prompt, max_tokens=40, temperature=0)
+
+    said = complete(tokens)
+    assert said.choices[0].text == ANSWER
+    assert said.usage.prompt_tokens == len(tokens)
+    assert [choice.text for choice in complete([tokens, tokens]).choices] == [ANSWER, ANSWER]
+    for wrong in ([], [[]], [True], [1, "x"], [-1], [2**40], [[1], 2], [1.5], {"a": 1}, [10**6]):
+        with pytest.raises(openai.BadRequestError, match=r"prompt|no token"):
+            complete(wrong)
+
+
 def test_embeddings_come_as_numbers_and_as_base64(client):
     plain = client.embeddings.create(model=MODEL, input=["a", "b"], encoding_format="float")
     packed = client.embeddings.create(model=MODEL, input=["a", "b"])

@@ -85,9 +85,9 @@ def chat_from(fields: Fields) -> Asked:
 
 def completion_from(fields: Fields) -> list[Asked]:
     """Return what the body of `/v1/completions` asks for: one thing for each prompt."""
-    prompts = fields.texts("prompt")
+    prompts = _prompts(fields)
     if not prompts:
-        raise InputError("prompt must be a string or a list of strings, and not empty")
+        raise _no_prompt(fields)
     if len(prompts) > _CHOICES:
         raise InputError(f"more than {_CHOICES} prompts in one request")
     top = fields.integer("logprobs", -1, 0, _TOP_LOGPROBS)
@@ -222,7 +222,36 @@ def _asked(fields: Fields, wish: Ask) -> Asked:
     )
 
 
-def _prompted(manner: Ask, prompt: str, *, raw: bool) -> Ask:
+def _prompts(fields: Fields) -> list[str | tuple[int, ...]]:
+    """Return the prompts: texts, or such as are tokens already."""
+    prompt = fields.get("prompt")
+    if isinstance(prompt, str):
+        return [prompt]
+    given = fields.items("prompt")
+    if given and all(map(_is_token, given)):
+        given = [given]
+    return [_one_prompt(fields, item) for item in given]
+
+
+def _one_prompt(fields: Fields, item: object) -> str | tuple[int, ...]:
+    if isinstance(item, str):
+        return item
+    if isinstance(item, list) and item and all(map(_is_token, item)):
+        return tuple(item)
+    raise _no_prompt(fields)
+
+
+def _is_token(item: object) -> bool:
+    return isinstance(item, int) and not isinstance(item, bool) and 0 <= item < 2**31
+
+
+def _no_prompt(fields: Fields) -> InputError:
+    return fields.bad("prompt", "a string, a list of tokens or a list of such, and not empty")
+
+
+def _prompted(manner: Ask, prompt: str | tuple[int, ...], *, raw: bool) -> Ask:
+    if not isinstance(prompt, str):
+        return replace(manner, raw="", context=prompt)
     if raw:
         return replace(manner, raw=prompt)
     return replace(manner, messages=(ChatMessage(role="user", content=prompt),))
