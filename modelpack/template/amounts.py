@@ -16,6 +16,9 @@ from modelpack.template.allowance import SMALL, elements, left, made, spend, tol
 
 _BITS = 4096
 _DIGITS = 4300
+_PRECISION = 300
+_SLOW = 64
+"""As if a text were made so many times, where a function is that much slower than others."""
 _LINE_ENDS = "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029"
 _PIECE = 64
 """Bytes of a text of some characters, in a list."""
@@ -26,12 +29,15 @@ _WIDE_FIELD = re.compile(r"\{[^{}]*[0-9]{5}|\{[^{}]*\{")
 Taking = Callable[..., object]
 
 REFUSED_METHODS = frozenset(
-    ("encode", "translate", "maketrans", "to_bytes", "from_bytes", "fromhex", "fromkeys")
+    (
+        *("encode", "translate", "maketrans", "striptags"),
+        *("to_bytes", "from_bytes", "fromhex", "fromkeys"),
+    )
 )
 """Methods that no prompt needs, and that make much of little."""
-REFUSED_FILTERS = ("pprint", "urlize", "xmlattr")
+REFUSED_FILTERS = ("pprint", "striptags", "urlize", "xmlattr")
 FREE_FILTERS = frozenset(
-    ("abs", "attr", "count", "d", "default", "first", "float", "last", "length", "random", "round")
+    ("abs", "attr", "count", "d", "default", "first", "float", "last", "length", "random")
 )
 """Filters that make nothing."""
 
@@ -135,7 +141,7 @@ def _split(text: str, sep: str | None = None, *_: object, **__: object) -> None:
     spend(_PIECE * (found + 1))
 
 
-def _lines(text: str, *_: object) -> None:
+def _lines(text: str, *_: object, **__: object) -> None:
     spend(_PIECE * (sum(map(text.count, _LINE_ENDS)) + 1))
 
 
@@ -191,7 +197,18 @@ def _wrapped(
     break_on_hyphens: bool = True,
 ) -> None:
     del width, break_long_words, break_on_hyphens
-    told(text, times=1 + len(wrapstring or ""))
+    told(text, times=_SLOW + len(wrapstring or ""))
+
+
+def _words(text: object) -> None:
+    told(text)
+    _split(str(text))
+
+
+def _rounded(value: object, precision: int = 0, method: str = "common") -> None:
+    del value, method
+    if abs(precision) > _PRECISION:
+        raise TemplateError("a number is rounded to too many digits")
 
 
 def as_json(value: object, indent: int | str | None) -> None:
@@ -227,8 +244,8 @@ METHODS: Mapping[str, Taking] = MappingProxyType(
 """Methods of texts; what they are called with begins with the text."""
 
 _TEXTS = (
-    *("capitalize", "e", "escape", "forceescape", "lower", "string", "striptags", "title"),
-    *("trim", "truncate", "upper", "urlencode", "wordcount"),
+    *("capitalize", "e", "escape", "forceescape", "lower", "string", "title"),
+    *("trim", "truncate", "upper", "urlencode"),
 )
 FILTERS: Mapping[str, Taking] = MappingProxyType(
     {
@@ -242,8 +259,10 @@ FILTERS: Mapping[str, Taking] = MappingProxyType(
         "join": _strung,
         "list": _listed,
         "replace": _replaced,
+        "round": _rounded,
         "slice": _sliced,
         "sum": _summed,
+        "wordcount": _words,
         "wordwrap": _wrapped,
     }
 )
