@@ -355,16 +355,11 @@ def test_what_is_wrong_reaches_only_whoever_asked(plain):
 
 @pytest.mark.parametrize("aside", [False, True], ids=["at once", "beside"])
 def test_a_request_that_nobody_foresaw_breaks_nobody_else_s(plain, aside):
-    deep: dict[str, object] = {"type": "string"}
-    for _ in range(350):
-        deep = {"type": "object", "properties": {"a": deep}}
-    tool = {"type": "function", "function": {"name": "f", "parameters": deep}}
-    template = "{{ .Tools }}{{ range .Messages }}{{ .Content }}{{ end }}"
     wishes = {"format": "json"} if aside else {}
     pid, going = plain.pid, plain.ask(question(messages=(user("hello"),)))
     assert isinstance(next(going), Delta)
-    with pytest.raises(EngineError, match="preparing the request failed: RecursionError"):
-        list(plain.ask(question(template=template, tools=(tool,), **wishes)))
+    with pytest.raises(EngineError, match="preparing the request failed: AttributeError"):
+        list(plain.ask(Ask(raw=7, **wishes)))
     assert isinstance([*going][-1], Finished)
     assert (said(plain, question())[0], plain.pid) == (ANSWER, pid)
 
