@@ -6,13 +6,14 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 from modelpack.errors import InputError
 
 Json: TypeAlias = Mapping[str, object]
 
+_NESTING = frozenset((dict, list))
 _DEPTH = 100
 """Objects and lists in one another: far from where what walks through them gives up."""
 
@@ -162,19 +163,17 @@ def parse_json(text: str | bytes, what: str) -> object:
         raise _too_deep(what) from None
     except ValueError as error:
         raise InputError(f"{what} is not JSON: {error}") from None
-    level = [value]
-    for _ in range(_DEPTH + 1):
-        inner = (item for outer in level for item in _inside(outer))
-        level = [item for item in inner if isinstance(item, dict | list)]
+    level = [value] if type(value) in _NESTING else []
+    for _ in range(_DEPTH):
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if type(outer) is dict else outer)  # type: ignore[attr-defined]
+            if type(item) in _NESTING
+        ]
         if not level:
             return value
     raise _too_deep(what)
-
-
-def _inside(value: object) -> Iterable[object]:
-    if isinstance(value, dict):
-        return value.values()
-    return value if isinstance(value, list) else ()
 
 
 def _too_deep(what: str) -> InputError:
