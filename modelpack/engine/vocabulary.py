@@ -6,6 +6,7 @@ Takes the library from `modelpack.engine.llamacpp`, which owns it.
 from __future__ import annotations
 
 import ctypes
+from array import array
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -132,9 +133,14 @@ class LlamaVocabulary:
             known = self._known_ends[token] = bool(self._ends(self._handle, token))
         return known
 
+    @cached_property
+    def _attributes(self) -> array[int]:
+        """What llama.cpp says of every token, asked once."""
+        ask, handle = self._library.llama_vocab_get_attr, self._handle
+        return array("i", (ask(handle, token) for token in range(self.size)))
+
     def _having(self, wanted: int) -> list[int]:
-        attributes, handle = self._library.llama_vocab_get_attr, self._handle
-        return [token for token in range(self.size) if attributes(handle, token) & wanted]
+        return [token for token, said in enumerate(self._attributes) if said & wanted]
 
     def _name(self, token: int) -> str:
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""

@@ -12,22 +12,25 @@ text, it must stay text. So a conversation is turned into tokens like this:
 3. A template that does something else with texts does not survive that comparison. For it, the
    control tokens' texts inside the messages are broken up by a zero-width space.
 
-Not protected: names and arguments of tool calls and tool definitions, which come from the program
-and not from whoever talks to it.
+Names and arguments of calls and what is said of tools (`harmless`) are as much what someone said.
+The control tokens' texts in them are broken up in any case: templates write them as JSON or in ways
+of their own, and nobody needs them.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
     from modelpack.engine.base import Tokenizer
-    from modelpack.template.chat import ChatMessage
+    from modelpack.template.chat import ChatMessage, ToolCall
 
     Render: TypeAlias = Callable[[Sequence[ChatMessage]], str]
 
@@ -51,6 +54,7 @@ def tokenize_conversation(
     Raises:
         TemplateError: the template refuses this conversation.
     """
+    messages = [_with_harmless_calls(message, tokenizer) for message in messages]
     text = render(messages)
     if not any(forges(said, tokenizer) for said in _texts(messages)):
         return begin(tokenizer.tokenize(text, special=True), tokenizer)
@@ -68,8 +72,21 @@ def begin(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
 
 
 def forges(text: str, tokenizer: Tokenizer) -> bool:
-    """Tell whether *text* has control tokens in it if it is read for them."""
-    return tokenizer.tokenize(text, special=True) != tokenizer.tokenize(text, special=False)
+    """Tell whether *text* has texts of control tokens in it."""
+    return _finder(tokenizer.specials).search(text) is not None
+
+
+def harmless(value: object, tokenizer: Tokenizer) -> object:
+    """Return *value*, as JSON has it, with the texts of control tokens in it broken up."""
+    if isinstance(value, str):
+        return _finder(tokenizer.specials).sub(_broken, value)
+    if isinstance(value, Mapping):
+        return {
+            harmless(name, tokenizer): harmless(said, tokenizer) for name, said in value.items()
+        }
+    if isinstance(value, Sequence):
+        return [harmless(said, tokenizer) for said in value]
+    return value
 
 
 def mark(messages: Sequence[ChatMessage], render: Render, plain: str) -> list[Span] | None:
@@ -109,9 +126,7 @@ def _align(parts: list[str], contents: dict[str, str], plain: str) -> list[Span]
 
 
 def _tokenize_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> Iterator[int]:
-    longest_first = sorted(tokenizer.specials, key=len, reverse=True)
-    special = re.compile("(" + "|".join(map(re.escape, longest_first)) + ")")
-    run = ""
+    special, run = _finder(tokenizer.specials), ""
     for span in spans:
         if not span.markup:
             run += span.text
@@ -127,12 +142,61 @@ def _tokenize_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> Iterator[int
 
 
 def _defuse(message: ChatMessage, tokenizer: Tokenizer) -> ChatMessage:
-    content, thinking = message.content, message.thinking
-    for special in tokenizer.specials:
-        broken = special[:1] + _BREAK + special[1:]
-        content = content.replace(special, broken)
-        thinking = thinking.replace(special, broken)
+    break_up = _finder(tokenizer.specials).sub
+    content, thinking = break_up(_broken, message.content), break_up(_broken, message.thinking)
     return replace(message, content=content, thinking=thinking)
+
+
+def _with_harmless_calls(message: ChatMessage, tokenizer: Tokenizer) -> ChatMessage:
+    if not (message.tool_calls or message.tool_name or message.tool_call_id):
+        return message
+
+    def said(text: str) -> str:
+        return _finder(tokenizer.specials).sub(_broken, text)
+
+    def safe(call: ToolCall) -> ToolCall:
+        arguments = {
+            said(name): harmless(value, tokenizer) for name, value in call.arguments.items()
+        }
+        return replace(call, name=said(call.name), arguments=arguments, id=said(call.id))
+
+    return replace(
+        message,
+        tool_calls=tuple(map(safe, message.tool_calls)),
+        tool_name=said(message.tool_name),
+        tool_call_id=said(message.tool_call_id),
+    )
+
+
+def _broken(found: re.Match[str]) -> str:
+    name = found[0]
+    return name[:1] + _BREAK + name[1:]
+
+
+@lru_cache(8)
+def _finder(names: frozenset[str]) -> re.Pattern[str]:
+    """Return what finds *names*, the longest where several begin; as a tree, to be fast."""
+    return re.compile(f"({_tree(sorted(names))})" if names else "((?!))")
+
+
+def _tree(names: Sequence[str]) -> str:
+    """Return the expression for *names*, sorted: what they begin with in common comes once."""
+    parts: list[str] = []
+    at = 0
+    while at < len(names):
+        first = names[at][:1]
+        end = next((n for n in range(at, len(names)) if names[n][:1] != first), len(names))
+        if first:
+            pairs = enumerate(zip(names[at], names[end - 1], strict=False))
+            shortest = min(len(names[at]), len(names[end - 1]))
+            common = next((n for n, (one, other) in pairs if one != other), shortest)
+            rest = _tree([name[common:] for name in names[at:end]])
+            parts.append(re.escape(names[at][:common]) + rest)
+        at = end
+    if not parts:
+        return ""
+    whole = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
+    return f"(?:{whole})?" if names[0] == "" else whole
 
 
 def _texts(messages: Sequence[ChatMessage]) -> list[str]:

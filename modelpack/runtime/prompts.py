@@ -18,7 +18,7 @@ from modelpack.runtime.ask import Ask, AskTokens
 from modelpack.runtime.conversation import complete, fit
 from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect, listening
 from modelpack.runtime.grammars import grammar_of, grammar_of_calls, lead_of
-from modelpack.runtime.markup import begin, tokenize_conversation
+from modelpack.runtime.markup import begin, harmless, tokenize_conversation
 from modelpack.runtime.options import sampling_from
 from modelpack.runtime.prepared import Prepared
 from modelpack.runtime.sights import Sighted
@@ -28,6 +28,7 @@ from modelpack.template.replies.parser import ReplyParser
 from modelpack.template.replies.writing import Writing
 
 if TYPE_CHECKING:
+    from modelpack.engine.base import Tokenizer
     from modelpack.engine.llamacpp import Engine
     from modelpack.modelfile.parameters import ParameterValue
     from modelpack.runtime.model import ModelFiles
@@ -234,7 +235,8 @@ class Prompts:
         self, dialect: Dialect, ask: Ask | AskTokens, tools: Sequence[Mapping[str, object]]
     ) -> Callable[[Sequence[ChatMessage]], str]:
         today = self._today()
-        return lambda part: dialect.render(part, tools, today=today, think=ask.think)
+        shown = [_harmless(tool, self._engine.vocabulary) for tool in tools]
+        return lambda part: dialect.render(part, shown, today=today, think=ask.think)
 
     def _after(self, ask: Ask, tokens: list[int]) -> list[int]:
         """Return *tokens* behind those that *ask* says come before them."""
@@ -277,6 +279,10 @@ class Prompts:
             for token in vocabulary.controls()
             if reads(form, vocabulary.spelling(token).decode("utf-8", "replace"))
         )
+
+
+def _harmless(tool: Mapping[str, object], tokenizer: Tokenizer) -> Mapping[str, object]:
+    return {name: harmless(said, tokenizer) for name, said in tool.items()}
 
 
 def now() -> datetime.date:

@@ -117,6 +117,8 @@ def test_a_model_that_writes_makes_vectors_too():
 class Spelled:
     """A vocabulary of characters, with one control token `<x>`, number 1."""
 
+    specials = frozenset({"<x>"})
+
     def tokenize(self, text: str, *, special: bool) -> list[int]:
         parts = text.split("<x>") if special else [text]
         tokens = [[ord(character) for character in part] for part in parts]
