@@ -68,6 +68,15 @@ class LlamaVocabulary:
         wanted = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
         return frozenset(name for token in self._having(wanted) if (name := self._name(token)))
 
+    @cached_property
+    def longest(self) -> int:
+        """Bytes of text that one token stands for at most; 0 where a token may stand for any."""
+        library = self._library
+        known = (library.LLAMA_VOCAB_TYPE_SPM, library.LLAMA_VOCAB_TYPE_BPE)
+        if library.llama_vocab_type(self._handle) not in known:
+            return 0
+        return max(map(len, self.spellings()), default=0)
+
     def controls(self) -> list[int]:
         """Return the tokens that no text means: control tokens, and a user's that look alike."""
         library = self._library

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from typing import TYPE_CHECKING
 
+from modelpack.errors import EngineError
 from modelpack.template.chat import ChatMessage
 
 if TYPE_CHECKING:
@@ -49,6 +49,10 @@ def complete(
     return said
 
 
+class TooLongError(EngineError):
+    """A prompt that does not fit, whatever its tokens are; they were not looked for."""
+
+
 def fit(
     messages: Sequence[ChatMessage],
     tokenize: Callable[[Sequence[ChatMessage]], list[int]],
@@ -57,15 +61,38 @@ def fit(
     """Return the tokens of as much of *messages* as leaves them under *room*.
 
     As with Ollama, the oldest turns go first; system messages and the last turn always stay, so
-    the answer may still be longer than *room*.
+    the answer may still be longer than *room*. Begins with the last turn and takes twice as many
+    each time, so that a long history is not turned into tokens again and again.
+
+    Raises:
+        TooLongError: as *tokenize*, for the last turn.
     """
-    tokens = tokenize(messages)
     starts = [at for at, message in enumerate(messages) if message.role == "user" and at]
-    if len(tokens) < room or not starts:
-        return tokens
+    if not starts:
+        return tokenize(messages)
 
-    def since(start: int) -> list[int]:
-        return tokenize([m for at, m in enumerate(messages) if at >= start or m.role == "system"])
+    def since(start: int) -> list[int] | None:
+        try:
+            tokens = tokenize(_since(messages, start))
+        except TooLongError:
+            return None
+        return tokens if len(tokens) < room else None
 
-    index = bisect_left(starts, True, key=lambda start: len(since(start)) < room)
-    return since(starts[min(index, len(starts) - 1)])
+    whole = since(0)
+    if whole is not None:
+        return whole
+    best, fitting, failing, step = since(starts[-1]), len(starts) - 1, -1, 1
+    if best is None:
+        return tokenize(_since(messages, starts[-1]))
+    while fitting - failing > 1:
+        at = max(fitting - step, (fitting + failing) // 2)
+        tokens = since(starts[at])
+        if tokens is None:
+            failing = at
+        else:
+            best, fitting, step = tokens, at, 2 * step
+    return best
+
+
+def _since(messages: Sequence[ChatMessage], start: int) -> list[ChatMessage]:
+    return [m for at, m in enumerate(messages) if at >= start or m.role == "system"]

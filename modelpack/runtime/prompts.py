@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from modelpack.engine.base import Grammar, Request
 from modelpack.errors import EngineError, InputError
 from modelpack.runtime.ask import Ask, AskTokens
-from modelpack.runtime.conversation import complete, fit
+from modelpack.runtime.conversation import TooLongError, complete, fit
 from modelpack.runtime.dialect import Dialect, dialect_of, go_dialect, listening
 from modelpack.runtime.grammars import grammar_of, grammar_of_calls, lead_of
 from modelpack.runtime.markup import begin, harmless, tokenize_conversation
@@ -39,6 +39,8 @@ Parameters: TypeAlias = "Mapping[str, ParameterValue]"
 Today: TypeAlias = Callable[[], datetime.date]
 
 _KEPT = 4
+_USUAL = 16
+"""Characters of a token; where a prompt has fewer for each, it is turned into tokens."""
 _TEMPLATES = 8
 """Templates of requests that are kept, parsed."""
 
@@ -153,9 +155,11 @@ class Prompts:
         self._check(dialect, tools, ask.think)
         said = sighted.mark(self._said(ask))
         render = self._renderer(dialect, ask, tools)
+        cut = ask.context and ask.truncate
+        bounded = render if cut else self._bounded(render)
 
         def tokenize(part: Sequence[ChatMessage]) -> list[int]:
-            return tokenize_conversation(part, render, sighted)
+            return tokenize_conversation(part, bounded, sighted)
 
         fits = ask.truncate and not ask.context
         tokens = fit(said, tokenize, self._engine.n_ctx) if fits else tokenize(said)
@@ -237,6 +241,26 @@ class Prompts:
         today = self._today()
         shown = [_harmless(tool, self._engine.vocabulary) for tool in tools]
         return lambda part: dialect.render(part, shown, today=today, think=ask.think)
+
+    def _bounded(
+        self, render: Callable[[Sequence[ChatMessage]], str]
+    ) -> Callable[[Sequence[ChatMessage]], str]:
+        """Return *render*, but for texts that cannot fit the context a `TooLongError`."""
+        vocabulary, n_ctx = self._engine.vocabulary, self._engine.n_ctx
+
+        def bounded(part: Sequence[ChatMessage]) -> str:
+            text = render(part)
+            if len(text) > _USUAL * n_ctx and vocabulary.longest:
+                least = -(-len(text) // vocabulary.longest)
+                if least > n_ctx:
+                    raise TooLongError(
+                        f"the prompt is at least {least:,} tokens long and the context holds "
+                        f"{n_ctx:,}",
+                        hint="shorten it, or raise the parameter num_ctx",
+                    )
+            return text
+
+        return bounded
 
     def _after(self, ask: Ask, tokens: list[int]) -> list[int]:
         """Return *tokens* behind those that *ask* says come before them."""

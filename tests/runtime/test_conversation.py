@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import datetime
 
+import pytest
+
 from modelpack.modelfile.model import Message
-from modelpack.runtime.conversation import PlainText, complete, fit
+from modelpack.runtime.conversation import PlainText, TooLongError, complete, fit
 from modelpack.template.chat import ChatMessage
 
 
@@ -52,6 +54,29 @@ def test_the_oldest_turns_make_room_and_the_system_prompt_stays():
 def test_the_last_turn_stays_even_if_it_does_not_fit():
     assert shown(fit(said("u1", "a1", "u2"), letters, 1)) == "u2"
     assert shown(fit(said("u1"), letters, 1)) == "u1"
+
+
+def test_a_long_history_is_not_turned_into_tokens_again_and_again():
+    turns = said(*(f"{'ua'[n % 2]}{n:04}" for n in range(2001)))
+    counted: list[int] = []
+
+    def bounded(messages) -> list[int]:
+        text = "".join(message.content for message in messages)
+        if len(text) > 400:
+            raise TooLongError("too long")
+        counted.append(len(text))
+        return list(map(ord, text))
+
+    for room in (52, 101, 103, 399):
+        counted.clear()
+        best = shown(fit(turns, bounded, room))
+        assert best.endswith("u2000")
+        assert room - 10 <= len(best) < room
+        assert sum(counted) < 15 * room
+    with pytest.raises(TooLongError):
+        fit(said("u" * 401), bounded, 100)
+    with pytest.raises(TooLongError):
+        fit(said("u1", "a1", "u" * 401), bounded, 100)
 
 
 def test_a_model_without_a_template_reads_plain_text():

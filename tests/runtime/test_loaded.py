@@ -7,6 +7,7 @@ import pytest
 from engine.real import ANSWER, QUESTION, RAMBLE, RAMBLING, TINY, asked, load_weights, require
 
 from modelpack.engine.base import Delta, Finished
+from modelpack.engine.vocabulary import LlamaVocabulary
 from modelpack.errors import EngineError, TemplateError
 from modelpack.modelfile.model import Message
 from modelpack.runtime.loaded import load
@@ -144,6 +145,22 @@ def test_a_flag_cancels(tiny):
 def test_a_turn_too_long_for_the_context_is_refused_with_both_numbers(tiny):
     with pytest.raises(EngineError, match=r"\d tokens long and the context holds 1,024"):
         collect(tiny.chat([user(f"{QUESTION} " * 200)]))
+
+
+def test_a_turn_that_cannot_fit_whatever_its_tokens_are_is_refused_before_they_are_looked_for(
+    tiny, monkeypatch
+):
+    read: list[int] = []
+    tokenize = LlamaVocabulary.tokenize
+
+    def counting(self, text: str, **how: bool) -> list[int]:
+        read.append(len(text))
+        return tokenize(self, text, **how)
+
+    monkeypatch.setattr(LlamaVocabulary, "tokenize", counting)
+    with pytest.raises(EngineError, match=r"at least [\d,]+ tokens long and the context holds"):
+        list(tiny.chat([user("hello"), user("word " * 1_000_000)]))
+    assert read == []
 
 
 def test_a_conversation_too_long_for_the_context_loses_its_oldest_turns(tiny):
