@@ -14,10 +14,16 @@ from modelpack.store.gc import Pruned
 
 def main(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
+    unfinished: Annotated[
+        bool,
+        typer.Option(
+            "--unfinished", help="Also remove what a pull or push that broke off could go on with."
+        ),
+    ] = False,
     as_json: PlainJson = False,
 ) -> None:
     """Remove what no model needs."""
-    pruned = prune(Context.create(), dry_run=dry_run)
+    pruned = prune(Context.create(), dry_run=dry_run, unfinished=unfinished)
     for item in pruned.unreadable:
         _console.warn(str(item))
     if pruned.unreadable:
@@ -43,6 +49,9 @@ def main(
         _console.out(f"{word} {referrer.digest}, which is about {referrer.subject}")
     for folder in pruned.folders:
         _console.out(f"{word} empty folder {_console.printable(str(folder))}")
+    if pruned.awaited:
+        size = _console.format_size(pruned.awaited)
+        _console.note(f"kept {size} of pulls that broke off; `--unfinished` removes them")
     _console.note(f"{'would free' if dry_run else 'freed'} {_console.format_size(pruned.freed)}")
 
 
@@ -51,6 +60,7 @@ def _as_json(pruned: Pruned, *, dry_run: bool) -> dict[str, object]:
         "dry_run": dry_run,
         "busy": pruned.busy,
         "freed": pruned.freed,
+        "awaited": pruned.awaited,
         "blobs": [{"digest": str(d), "size": size} for d, size in pruned.blobs.items()],
         "leftovers": [
             {"path": _console.printable(str(file.path)), "size": file.size}

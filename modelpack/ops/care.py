@@ -13,8 +13,8 @@ from modelpack.ops.context import Context
 from modelpack.ops.repair import Repaired, mend
 from modelpack.progress import Report, silent
 from modelpack.store.fsck import Condition, Trouble, examine, judge, lost
-from modelpack.store.gc import Pruned, collect, unreferenced
-from modelpack.store.survey import Survey, Unreadable, survey, unfinished
+from modelpack.store.gc import Pruned, collect, divide_unfinished, unneeded, unreferenced
+from modelpack.store.survey import Survey, Unreadable, leftovers, survey, unfinished
 from modelpack.store.usage import Usage, measure
 
 
@@ -53,13 +53,15 @@ class Checkup:
         )
 
 
-def prune(context: Context, *, dry_run: bool = False) -> Pruned:
+def prune(context: Context, *, dry_run: bool = False, unfinished: bool = False) -> Pruned:
     """Remove blobs that no name needs and what was left unfinished; with *dry_run* only tell.
+
+    What a pull or push could go on with is kept for a week, with *unfinished* not at all.
 
     Raises:
         StoreError: somebody is building, pulling or pushing and it is no *dry_run*.
     """
-    return collect(context.store.layout, time.time(), dry_run=dry_run)
+    return collect(context.store.layout, time.time(), dry_run=dry_run, unfinished=unfinished)
 
 
 def usage(context: Context, texts: Sequence[str] = ()) -> tuple[Usage, tuple[Unreadable, ...]]:
@@ -122,9 +124,14 @@ def fsck(
         troubles=tuple(troubles),
         unreadable=tuple(u for u in chosen.unreadable if Path(u.path) not in chosen.foreign),
         repaired=tuple(repaired),
-        unreferenced={} if texts or unsure else unreferenced(found)[0],
+        unreferenced={} if texts or unsure else _needless(context, found),
         foreign=chosen.foreign,
     )
+
+
+def _needless(context: Context, found: Survey) -> dict[Digest, int]:
+    _, awaited = divide_unfinished(found, leftovers(context.store.layout), time.time())
+    return unneeded(unreferenced(found)[0], awaited)
 
 
 def _lost(found: Survey, names: Collection[str]) -> list[Trouble]:

@@ -48,12 +48,17 @@ def _pull(
     context: Context, reference: Reference, report: Report, *, verify: bool
 ) -> tuple[Reference, Manifest]:
     report(Event(action="status", item=f"pulling {reference}"))
-    with context.repository(reference) as repository, context.store.adding():
+    with context.repository(reference) as repository, context.store.pulling() as note:
+
+        def check(manifest: Manifest) -> None:
+            detect(manifest)
+            note(manifest)
+
         copied = copy_with_referrers(
             repository,
             context.store,
             (reference, reference),
-            replace(context.copying("pull", check=detect), verify=verify),
+            replace(context.copying("pull", check=check), verify=verify),
             report,
         )
     return reference, copied.manifest

@@ -22,6 +22,7 @@ from modelpack.store.errors import store_errors
 from modelpack.store.names import Entry, Listed, Names
 from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
+from modelpack.store.pulls import Pulls
 from modelpack.store.referrers import Referrers, divide, needs_of
 
 
@@ -48,6 +49,12 @@ class LocalStore:
         """Hold off the collector while blobs are added that no name needs yet."""
         with locks.shared(self.layout.lock):
             yield
+
+    @contextmanager
+    def pulling(self) -> Iterator[Callable[[Manifest], None]]:
+        """Be `adding`; yield what notes which manifest is pulled, so that a broken pull is kept."""
+        with self.adding(), Pulls(self.layout).noting() as note:
+            yield note
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -200,6 +207,7 @@ class LocalStore:
                     entry = None
                 if entry is not None:
                     doomed.update((blob.digest, blob.size) for blob in entry.manifest.blobs)
+                    Pulls(self.layout).forget(entry.manifest.digest)
                 self._names.remove(entry.reference if entry else reference)
             return self._sweep(doomed) if alone else 0
 

@@ -40,7 +40,7 @@ def partial_file(
 
     What is there at the end is kept, unless that is nothing.
     """
-    path = layout.ingest / f"sha256-{blob.digest.hex}.part"
+    path = layout.partial(blob.digest)
     with store_errors(layout):
         layout.ingest.mkdir(parents=True, exist_ok=True)
         layout.blobs.mkdir(parents=True, exist_ok=True)

@@ -62,6 +62,19 @@ class Layout:
         """Return the file of the manifest *digest*, which is about *subject*."""
         return self.referrers_of(subject) / f"sha256-{digest.hex}"
 
+    @property
+    def pulls(self) -> Path:
+        """The folder of notes of pulls."""
+        return self.root / "pulls"
+
+    def pull(self, digest: Digest) -> Path:
+        """Return the note of the pull of the manifest *digest*."""
+        return self.pulls / f"sha256-{digest.hex}"
+
+    def partial(self, digest: Digest) -> Path:
+        """Return the file of the blob *digest* while it is on its way in."""
+        return self.ingest / f"sha256-{digest.hex}.part"
+
     def repository(self, reference: Reference) -> Path:
         """Return the folder of the tags of *reference*'s repository."""
         return self.manifests / (reference.host or LOCAL_HOST) / reference.repository

@@ -18,9 +18,10 @@ from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.names import Names
 from modelpack.store.paths import Layout, digest_of_file
+from modelpack.store.pulls import Pull, Pulls
 from modelpack.store.referrers import Referrer, Referrers, divide, needs_of
 
-_OURS = ("blobs", "ingest", "manifests", "referrers", ".lock")
+_OURS = ("blobs", "ingest", "manifests", "pulls", "referrers", ".lock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,9 @@ class Survey:
     referrers: tuple[Referrer, ...] = ()
     """Everything that refers to something."""
 
+    pulls: tuple[Pull, ...] = ()
+    """The notes of pulls that did not end."""
+
     @property
     def doubts(self) -> tuple[Unreadable, ...]:
         """What cannot be read and may need any blob: names, and what refers to those that can."""
@@ -100,7 +104,14 @@ def survey(layout: Layout) -> Survey:
     strangers += [path for path in _children(layout.root) if path.name not in _OURS]
     strangers += [Path(u.path) for u in unreadable if not u.name and Path(u.path).is_file()]
     referrers = tuple(Referrers(layout).all(_noting(unreadable)))
-    return Survey(manifests, tuple(unreadable), blobs, tuple(sorted(strangers)), referrers)
+    return Survey(
+        manifests,
+        tuple(unreadable),
+        blobs,
+        tuple(sorted(strangers)),
+        referrers,
+        tuple(Pulls(layout).all()),
+    )
 
 
 def leftovers(layout: Layout) -> list[Leftover]:

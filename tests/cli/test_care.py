@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 
 import pytest
@@ -59,6 +61,7 @@ def test_prune_as_json(cli, stray):
         "dry_run": True,
         "busy": False,
         "freed": 2_000,
+        "awaited": 0,
         "blobs": [{"digest": f"sha256:{'a' * 64}", "size": 2_000}],
         "leftovers": [],
         "folders": [],
@@ -74,6 +77,22 @@ def test_prune_refuses_while_somebody_builds(cli, store, stray):
         assert (would.code, len(would.lines)) == (0, 1)
         assert would.err.startswith("Warning: something is built, pulled or pushed just now")
     assert stray.exists()
+
+
+def test_prune_keeps_what_an_interrupted_pull_brought_unless_told_otherwise(cli, store, built):
+    raw = (store / "manifests/local/tiny/latest").read_bytes()
+    cli("rm", "tiny")
+    for folder, name, data in (
+        ("blobs", json.loads(raw)["config"]["digest"].replace(":", "-"), b"brought"),
+        ("pulls", f"sha256-{hashlib.sha256(raw).hexdigest()}", raw),
+    ):
+        (store / folder).mkdir(exist_ok=True)
+        (store / folder / name).write_bytes(data)
+    done = cli("prune")
+    assert (done.code, done.out) == (0, "")
+    assert done.err.startswith("kept 7 B of pulls that broke off; `--unfinished` removes them\n")
+    assert cli("prune", "--unfinished", "--json").json["awaited"] == 0
+    assert blob_names(store) == set()
 
 
 def test_prune_keeps_blobs_for_a_name_that_cannot_be_read(cli, store, stray):
