@@ -8,7 +8,7 @@ from modelpack.chat.models import Partner
 from modelpack.chat.pictures import question
 from modelpack.chat.repl import interactive
 from modelpack.chat.session import Session
-from modelpack.chat.statistics import format_statistics
+from modelpack.chat.statistics import format_forgotten, format_statistics
 
 __all__ = [
     "ChatModel",
@@ -16,6 +16,7 @@ __all__ = [
     "Partner",
     "Session",
     "answer",
+    "format_forgotten",
     "format_statistics",
     "interactive",
     "question",

@@ -14,7 +14,7 @@ from modelpack.chat.commands import EXIT, is_command, obey, opening_text
 from modelpack.chat.history import LineHistory
 from modelpack.chat.pictures import question
 from modelpack.chat.session import Session
-from modelpack.chat.statistics import format_statistics
+from modelpack.chat.statistics import format_forgotten, format_statistics
 from modelpack.errors import ModelPackError
 
 if TYPE_CHECKING:
@@ -80,6 +80,8 @@ def _turn(partner: Partner, session: Session, text: str, write: Write) -> None:
     said = speak(partner.model, session.ask(asked), write, manner)
     write("\n\n")
     session.keep(asked, said.text, said.calls)
+    if forgotten := format_forgotten(said.finished):
+        write(f"({forgotten})\n\n")
     if session.verbose:
         write("".join(f"{line}\n" for line in format_statistics(said.finished)))
 

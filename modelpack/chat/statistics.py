@@ -28,6 +28,18 @@ def format_statistics(finished: Finished) -> list[str]:
     return [f"{label + ':':<{_LABEL}}{value}" for label, value in rows]
 
 
+def format_forgotten(finished: Finished) -> str:
+    """Return what the context had no room for, in a line; empty for most answers."""
+    took = finished.statistics
+    parts = (
+        (took.left_out_messages, "earlier messages were left out"),
+        (took.truncated_tokens, "tokens of the prompt were left out"),
+        (took.shifted_tokens, "tokens were forgotten on the way"),
+    )
+    said = ", ".join(f"{count:,} {what}" for count, what in parts if count)
+    return f"the context was full: {said}; num_ctx makes it larger" if said else ""
+
+
 def format_duration(seconds: float) -> str:
     """Return *seconds* as Go writes a duration: `1m2.5s`, `12.345678ms`, `0s`."""
     total = round(seconds * 1_000_000_000)

@@ -114,6 +114,8 @@ def _answer(found: Found, session: chat.Session, asked: ChatMessage) -> None:
     with ExitStack() as held:
         loaded = found.load(held, session.manner.options)
         finished = _ask(loaded, session.system or "", asked, session.manner)
+    if forgotten := chat.format_forgotten(finished):
+        _console.warn(forgotten)
     if session.verbose:
         _console.note("\n".join(chat.format_statistics(finished)))
     if finished.reason == "cancelled":

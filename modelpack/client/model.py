@@ -124,4 +124,7 @@ def _statistics(line: Mapping[str, Any]) -> Statistics:
         generation_s=line.get("eval_duration", 0) / _NS,
         load_s=line.get("load_duration", 0) / _NS,
         total_s=line.get("total_duration", 0) / _NS,
+        truncated_tokens=int(line.get("truncated_tokens", 0)),
+        shifted_tokens=int(line.get("shifted_tokens", 0)),
+        left_out_messages=int(line.get("left_out_messages", 0)),
     )

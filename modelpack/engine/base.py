@@ -192,6 +192,18 @@ class Statistics:
     """Tokens of the prompt that were left out because it did not fit."""
     shifted_tokens: int = 0
     """Tokens of prompt and answer that were forgotten to make room for the answer."""
+    left_out_messages: int = 0
+    """Messages of the conversation that were left out because it did not fit."""
+
+    @property
+    def forgotten(self) -> dict[str, int]:
+        """What the context had no room for, by the names of the fields; empty for most answers."""
+        found = {
+            "left_out_messages": self.left_out_messages,
+            "truncated_tokens": self.truncated_tokens,
+            "shifted_tokens": self.shifted_tokens,
+        }
+        return {name: count for name, count in found.items() if count}
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from modelpack.errors import EngineError
 from modelpack.template.chat import ChatMessage
@@ -49,6 +49,14 @@ def complete(
     return said
 
 
+class Fitting(NamedTuple):
+    """What is shown of a conversation."""
+
+    tokens: list[int]
+    left_out: int
+    """Messages that are not in it."""
+
+
 class TooLongError(EngineError):
     """A prompt that does not fit, whatever its tokens are; they were not looked for."""
 
@@ -57,7 +65,7 @@ def fit(
     messages: Sequence[ChatMessage],
     tokenize: Callable[[Sequence[ChatMessage]], list[int]],
     room: int,
-) -> list[int]:
+) -> Fitting:
     """Return the tokens of as much of *messages* as leaves them under *room*.
 
     As with Ollama, the oldest turns go first; system messages and the last turn always stay, so
@@ -69,7 +77,7 @@ def fit(
     """
     starts = [at for at, message in enumerate(messages) if message.role == "user" and at]
     if not starts:
-        return tokenize(messages)
+        return Fitting(tokenize(messages), 0)
 
     def since(start: int) -> list[int] | None:
         try:
@@ -80,10 +88,10 @@ def fit(
 
     whole = since(0)
     if whole is not None:
-        return whole
+        return Fitting(whole, 0)
     best, fitting, failing, step = since(starts[-1]), len(starts) - 1, -1, 1
     if best is None:
-        return tokenize(_since(messages, starts[-1]))
+        best, failing = tokenize(_since(messages, starts[-1])), fitting - 1
     while fitting - failing > 1:
         at = max(fitting - step, (fitting + failing) // 2)
         tokens = since(starts[at])
@@ -91,7 +99,7 @@ def fit(
             failing = at
         else:
             best, fitting, step = tokens, at, 2 * step
-    return best
+    return Fitting(best, len(messages) - len(_since(messages, starts[fitting])))
 
 
 def _since(messages: Sequence[ChatMessage], start: int) -> list[ChatMessage]:

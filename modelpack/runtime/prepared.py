@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Delta, Failed, Finished, TokenLogprob
@@ -22,6 +22,8 @@ class Prepared:
 
     request: Request
     parser: ReplyParser | None = None
+    left_out: int = 0
+    """Messages that are not in the prompt because they did not fit."""
     _waiting: deque[TokenLogprob] = field(default_factory=deque, init=False, compare=False)
     """Log-probabilities of tokens that the parser has not told yet."""
 
@@ -36,6 +38,9 @@ class Prepared:
         """
         if isinstance(event, Failed):
             raise event.error
+        if self.left_out and isinstance(event, Finished):
+            took = replace(event.statistics, left_out_messages=self.left_out)
+            event = replace(event, statistics=took)
         if self.parser is None:
             yield event
             return

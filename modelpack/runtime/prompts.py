@@ -162,7 +162,8 @@ class Prompts:
             return tokenize_conversation(part, bounded, sighted)
 
         fits = ask.truncate and not ask.context
-        tokens = fit(said, tokenize, self._engine.n_ctx) if fits else tokenize(said)
+        room = self._engine.n_ctx
+        tokens, left_out = fit(said, tokenize, room) if fits else (tokenize(said), 0)
         inside = dialect.form.prefills and prefilled(render(said), dialect.form)
         grammar = self._grammar(ask, dialect, tools, inside=inside)
         request = self._request(ask, self._after(ask, tokens), parameters, grammar)
@@ -170,10 +171,10 @@ class Prompts:
         if ask.context:
             request = replace(request, truncate=ask.truncate)
         if dialect.form == PLAIN:
-            return Prepared(request)
+            return Prepared(request, left_out=left_out)
         parser = ReplyParser(dialect.form, tools=tools, think=ask.think, prefilled=inside)
         heard = listening(dialect.form, tools=bool(tools), think=ask.think)
-        return Prepared(replace(request, spoken=self._spoken(heard)), parser)
+        return Prepared(replace(request, spoken=self._spoken(heard)), parser, left_out)
 
     def _grammar(
         self, ask: Ask, dialect: Dialect, tools: Sequence[Mapping[str, object]], *, inside: bool

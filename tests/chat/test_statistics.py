@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from modelpack.chat import format_statistics
+from modelpack.chat import format_forgotten, format_statistics
 from modelpack.chat.statistics import format_duration
 from modelpack.engine.base import Finished, Statistics
 
@@ -48,6 +48,15 @@ def test_statistics_come_in_ollama_s_words():
         "eval duration:        4s",
         "eval rate:            25.00 tokens/s",
     ]
+
+
+def test_what_the_context_had_no_room_for_is_a_line():
+    took = Statistics(left_out_messages=1200, shifted_tokens=2)
+    assert format_forgotten(Finished("stop", took)) == (
+        "the context was full: 1,200 earlier messages were left out, "
+        "2 tokens were forgotten on the way; num_ctx makes it larger"
+    )
+    assert format_forgotten(Finished("stop", Statistics())) == ""
 
 
 def test_nothing_generated_is_no_division_by_zero():

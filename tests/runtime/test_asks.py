@@ -99,6 +99,7 @@ def test_a_conversation_that_is_too_long_loses_its_oldest_turns_or_is_refused(pl
     text, finished = said(plain, question(messages=turns))
     assert text == ANSWER
     assert finished.statistics.prompt_tokens < plain.n_ctx
+    assert 0 < finished.statistics.left_out_messages < len(turns)
     with pytest.raises(EngineError, match=r"is [0-9]{3,} tokens long and the context holds 256"):
         said(plain, question(messages=turns, truncate=False))
 

@@ -42,18 +42,20 @@ def test_without_a_system_prompt_none_is_made_up():
 
 
 def test_a_conversation_that_fits_stays_whole():
-    assert shown(fit(said("s1", "u1", "a1", "u2"), letters, 9)) == "s1u1a1u2"
+    assert shown(fit(said("s1", "u1", "a1", "u2"), letters, 9).tokens) == "s1u1a1u2"
 
 
 def test_the_oldest_turns_make_room_and_the_system_prompt_stays():
     turns = said("s1", "u1", "a1", "u2", "a2", "u3")
-    assert shown(fit(turns, letters, 12)) == "s1u2a2u3"
-    assert shown(fit(turns, letters, 8)) == "s1u3"
+    some, last = fit(turns, letters, 12), fit(turns, letters, 8)
+    assert (shown(some.tokens), some.left_out) == ("s1u2a2u3", 2)
+    assert (shown(last.tokens), last.left_out) == ("s1u3", 4)
 
 
 def test_the_last_turn_stays_even_if_it_does_not_fit():
-    assert shown(fit(said("u1", "a1", "u2"), letters, 1)) == "u2"
-    assert shown(fit(said("u1"), letters, 1)) == "u1"
+    last, only = fit(said("u1", "a1", "u2"), letters, 1), fit(said("u1"), letters, 1)
+    assert (shown(last.tokens), last.left_out) == ("u2", 2)
+    assert (shown(only.tokens), only.left_out) == ("u1", 0)
 
 
 def test_a_long_history_is_not_turned_into_tokens_again_and_again():
@@ -69,7 +71,7 @@ def test_a_long_history_is_not_turned_into_tokens_again_and_again():
 
     for room in (52, 101, 103, 399):
         counted.clear()
-        best = shown(fit(turns, bounded, room))
+        best = shown(fit(turns, bounded, room).tokens)
         assert best.endswith("u2000")
         assert room - 10 <= len(best) < room
         assert sum(counted) < 15 * room

@@ -9,7 +9,7 @@ from modelpack.errors import EngineError
 from modelpack.server.daemon.answers import dumps
 from modelpack.server.daemon.anthropic.replies import Message
 from modelpack.server.daemon.ollama.replies import Teller
-from modelpack.server.daemon.openai.replies import Chat
+from modelpack.server.daemon.openai.replies import Chat, usage
 from modelpack.server.daemon.openai.replying import Reply
 from modelpack.server.daemon.speaking import merged
 from modelpack.template.chat import ToolCall
@@ -41,6 +41,22 @@ def test_whatever_is_said_stays_on_its_line():
     said = {"text": "".join(map(chr, (*range(0xA1), 0x2028, 0x2029, 0xFEFF, 0x1F600)))}
     assert len(dumps(said).splitlines()) == 1
     assert json.loads(dumps(said)) == said
+
+
+def test_what_the_context_had_no_room_for_is_told():
+    took = Statistics(prompt_tokens=7, left_out_messages=3, shifted_tokens=2)
+    answer = ([Delta("a")], [Finished("stop", took)])
+    forgotten = {"left_out_messages": 3, "shifted_tokens": 2}
+    ends = (
+        Teller("m", chats=True).whole(answer),
+        usage([took]),
+        events(b"".join(map(Message("m").take, answer)))[-2]["usage"],
+    )
+    for end in ends:
+        assert {name: end.get(name) for name in (*forgotten, "truncated_tokens")} == {
+            **forgotten,
+            "truncated_tokens": None,
+        }
 
 
 def test_ollama():

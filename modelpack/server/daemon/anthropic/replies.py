@@ -33,6 +33,7 @@ class Message:
         self.input_tokens = 0
         """Tokens of the prompt; they are told at the beginning."""
         self._output_tokens = 0
+        self._forgotten: dict[str, int] = {}
         self._cached = 0
 
     def begin(self) -> bytes:
@@ -73,6 +74,7 @@ class Message:
         took = finished.statistics
         self.input_tokens, self._cached = took.prompt_tokens, took.cached_tokens
         self._output_tokens = took.generated_tokens
+        self._forgotten = took.forgotten
         if finished.reason == "length":
             self._reason = "max_tokens"
         elif finished.stop:
@@ -88,6 +90,7 @@ class Message:
             "cache_read_input_tokens": self._cached,
             "cache_creation_input_tokens": 0,
             "output_tokens": self._output_tokens,
+            **self._forgotten,
         }
 
     def _become(self, kind: str) -> bytes:

@@ -94,6 +94,7 @@ class Teller:
             "prompt_eval_duration": int(took.prompt_s * _NS),
             "eval_count": took.generated_tokens,
             "eval_duration": int(took.generation_s * _NS),
+            **took.forgotten,
         }
 
     def _call(self, call: ToolCall) -> dict[str, object]:

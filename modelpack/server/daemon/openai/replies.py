@@ -214,6 +214,7 @@ def usage(took: Sequence[Statistics]) -> dict[str, object]:
         "completion_tokens": generated,
         "total_tokens": prompt + generated,
         "prompt_tokens_details": {"cached_tokens": cached},
+        **(took[0].forgotten if took else {}),
     }
 
 

@@ -164,6 +164,7 @@ def _usage(took: Statistics) -> Item:
         "output_tokens": took.generated_tokens,
         "output_tokens_details": {"reasoning_tokens": 0},
         "total_tokens": took.prompt_tokens + took.generated_tokens,
+        **took.forgotten,
     }
 
 
