@@ -37,7 +37,7 @@ def format_forgotten(finished: Finished) -> str:
         (took.shifted_tokens, "tokens were forgotten on the way"),
     )
     said = ", ".join(f"{count:,} {what}" for count, what in parts if count)
-    return f"the context was full: {said}; num_ctx makes it larger" if said else ""
+    return f"the context was full: {said}; num_ctx says how much it holds" if said else ""
 
 
 def format_duration(seconds: float) -> str:

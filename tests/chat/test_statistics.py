@@ -54,7 +54,7 @@ def test_what_the_context_had_no_room_for_is_a_line():
     took = Statistics(left_out_messages=1200, shifted_tokens=2)
     assert format_forgotten(Finished("stop", took)) == (
         "the context was full: 1,200 earlier messages were left out, "
-        "2 tokens were forgotten on the way; num_ctx makes it larger"
+        "2 tokens were forgotten on the way; num_ctx says how much it holds"
     )
     assert format_forgotten(Finished("stop", Statistics())) == ""
 
