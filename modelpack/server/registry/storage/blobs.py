@@ -68,6 +68,7 @@ class Blobs:
         with self._layout.changing:
             self._mark(repository, digest)
             content.replace(folder / "data")
+        self._settle(digest)
 
     def mount(self, repository: str, digest: ContentDigest, source: str | None) -> bool:
         """Give *repository* a blob that *source* has, or that anybody has if it is None."""
@@ -75,7 +76,9 @@ class Blobs:
             found = self.path(digest).exists() if source is None else self.has(source, digest)
             if found:
                 self._mark(repository, digest)
-            return found
+        if found:
+            self._settle(digest)
+        return found
 
     def delete(self, repository: str, digest: ContentDigest) -> None:
         """Take the blob from *repository*; refuse the request if it does not have it."""
@@ -112,3 +115,8 @@ class Blobs:
         owners = self._layout.blob(digest) / "in"
         owners.mkdir(parents=True, exist_ok=True)
         (owners / flat(repository)).touch()
+
+    def _settle(self, digest: ContentDigest) -> None:
+        """Have it made durable that the blob is there, and who has it."""
+        folder = self._layout.blob(digest)
+        self._layout.settling.later(folder / "in", folder, folder.parent)

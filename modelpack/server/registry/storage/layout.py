@@ -13,12 +13,15 @@
     lock                                             held by the one registry that serves the root
 
 `<repo>` is the repository's name with `/` written as `,`, which no name contains: repositories are
-flat on disk, and no name can reach into another. A file appears by rename, whole and synced.
+flat on disk, and no name can reach into another. A file appears by rename, whole and synced. Its
+name is synced before anybody is told that it is there; that of a blob soon after, and before a
+manifest is acknowledged.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import secrets
@@ -28,9 +31,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Self
 
+from modelpack.content.disk import sync_folder
 from modelpack.errors import StoreError
 from modelpack.server.registry.names import ContentDigest
 from modelpack.server.registry.settings import STALE_UPLOAD_S
+from modelpack.server.registry.storage.settling import Settling
+
+_UNABLE = (errno.EINVAL, errno.EOPNOTSUPP)
+"""What a file system says that has no way to sync folders."""
 
 
 class InUseError(StoreError):
@@ -45,6 +53,8 @@ class Layout:
         self.changing = threading.RLock()
         """Held while what belongs together changes: a blob and who has it, a tag and its target."""
         self._lock_file = lock_file
+        self._lasting = {root}
+        self.settling = Settling(self.sync)
 
     @classmethod
     def open(cls, root: Path, *, sweep: bool = True) -> Self:
@@ -74,7 +84,8 @@ class Layout:
         return layout
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Let go of the folder, once all in it is synced."""
+        self.settling.end()
         os.close(self._lock_file)
 
     def blob(self, digest: ContentDigest) -> Path:
@@ -110,6 +121,21 @@ class Layout:
         except BaseException:
             scratch.unlink(missing_ok=True)
             raise
+        self.sync(path.parent)
+
+    def sync(self, *folders: Path) -> None:
+        """Make the names in *folders*, each of which holds the one before, and those above durable.
+
+        Those that are not there any more need nothing.
+        """
+        for folder in folders:
+            with contextlib.suppress(FileNotFoundError):
+                _sync(folder)
+        holder = folders[-1]
+        while holder not in self._lasting:
+            _sync(holder.parent)
+            self._lasting.add(holder)
+            holder = holder.parent
 
     def _sweep(self, before: float) -> None:
         for path in (self.root / "temporary").iterdir():
@@ -137,6 +163,14 @@ def _take(path: Path) -> int:
         os.close(file)
         raise
     return file
+
+
+def _sync(folder: Path) -> None:
+    try:
+        sync_folder(folder)
+    except OSError as error:
+        if error.errno not in _UNABLE:
+            raise
 
 
 def _unwritable(root: Path, error: OSError) -> StoreError:

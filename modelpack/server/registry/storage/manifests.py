@@ -42,6 +42,7 @@ class Manifests:
         tags: list[str],
     ) -> None:
         """Store *raw*, then point *tags* at it; refuse it where something it needs is not there."""
+        self._layout.settling.wait()  # so that no blob that it needs can be lost
         with self._layout.changing:
             for needed in facts.blobs:
                 if not self._blobs.has(repository, needed):
