@@ -35,7 +35,7 @@ from modelpack.registry.retry import TEMPORARY, pause_after
 from modelpack.registry.session import Ask, Session
 
 _OK, _CREATED, _ACCEPTED, _NO_CONTENT = 200, 201, 202, 204
-_BAD_REQUEST, _NOT_FOUND, _OUT_OF_RANGE = 400, 404, 416
+_BAD_REQUEST, _NOT_FOUND, _CONFLICT, _OUT_OF_RANGE = 400, 404, 409, 416
 _RECEIVED = r"\s*(?:bytes[ =])?0-(\d{1,19})\s*"
 _BYTES = {"Content-Type": "application/octet-stream"}
 
@@ -88,7 +88,8 @@ class Upload:
             while not self._attempt(body):
                 pass
         except (RegistryError, NotFoundError, IntegrityError) as error:
-            if not (_may_pass(error) and self._note.kept):
+            superseded = getattr(error, "status", None) == _CONFLICT  # it is somebody else's now
+            if not superseded and not (_may_pass(error) and self._note.kept):
                 self.cancel()
             raise
         self._note.forget()
