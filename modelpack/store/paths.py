@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +98,21 @@ class Layout:
             return None
         stored = (reference.host or LOCAL_HOST, reference.repository, reference.tag)
         return reference if stored == (host, repository, tag) else None
+
+
+def _nobody(_error: OSError) -> None:
+    pass
+
+
+def children(folder: Path, shut: Callable[[OSError], None] = _nobody) -> list[Path]:
+    """Return what is in *folder*, in order; nothing where it is not there, or *shut* is told."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        shut(error)
+        return []
 
 
 def digest_of_file(name: str) -> Digest | None:

@@ -17,7 +17,7 @@ from modelpack.errors import ModelPackError
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
-from modelpack.store.paths import Layout, digest_of_file
+from modelpack.store.paths import Layout, children, digest_of_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,7 @@ class Pulls:
         noted: list[Manifest] = []
 
         def note(manifest: Manifest) -> None:
-            if any(not self._blob(blob.digest).exists() for blob in manifest.blobs):
+            if any(not self.layout.blob(blob.digest).exists() for blob in manifest.blobs):
                 noted.append(manifest)
                 self._write(manifest)
 
@@ -69,7 +69,7 @@ class Pulls:
     def all(self) -> list[Pull]:
         """Return every note."""
         found: list[Pull] = []
-        for path in _children(self.layout.pulls):
+        for path in children(self.layout.pulls):
             with suppress(OSError):  # gone meanwhile
                 status = path.stat()
                 found.append(Pull(path, status.st_size, status.st_mtime, _read(path)))
@@ -94,16 +94,13 @@ class Pulls:
         places = (
             place(blob.digest)
             for blob in manifest.blobs
-            for place in (self._blob, self.layout.partial)
+            for place in (self.layout.blob, self.layout.partial)
         )
         if any(place.exists() for place in places):
             with suppress(OSError):
                 os.utime(self.layout.pull(manifest.digest))
         else:
             self.forget(manifest.digest)
-
-    def _blob(self, digest: Digest) -> Path:
-        return self.layout.blob(digest)
 
 
 def _read(path: Path) -> Manifest | None:
@@ -113,10 +110,3 @@ def _read(path: Path) -> Manifest | None:
     except (OSError, ModelPackError):
         return None
     return manifest if manifest.digest == digest_of_file(path.name) else None
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []

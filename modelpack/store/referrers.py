@@ -17,7 +17,7 @@ from modelpack.errors import ModelPackError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.errors import store_errors
-from modelpack.store.paths import Layout, digest_of_file
+from modelpack.store.paths import Layout, children, digest_of_file
 
 
 class Referrer(NamedTuple):
@@ -56,7 +56,7 @@ class Referrers:
 
     def find(self, digest: Digest) -> Manifest | None:
         """Return the referrer *digest*, whatever it is about."""
-        for folder in _children(self.layout.referrers):
+        for folder in children(self.layout.referrers):
             path = folder / f"sha256-{digest.hex}"
             found = _read(path) if _is_file(path) else None
             if found is not None:
@@ -65,7 +65,7 @@ class Referrers:
 
     def all(self, shut: Callable[[OSError], None]) -> list[Referrer]:
         """Return every referrer; say to *shut* which folders cannot be read."""
-        folders = _children(self.layout.referrers, shut)
+        folders = children(self.layout.referrers, shut)
         found = (_read(path) for folder in folders for path in _files(folder, shut))
         return [referrer for referrer in found if referrer is not None]
 
@@ -121,7 +121,7 @@ def _read(path: Path) -> Referrer | None:
 
 
 def _files(folder: Path, shut: Callable[[OSError], None] = lambda _error: None) -> Iterator[Path]:
-    return (path for path in _children(folder, shut) if _is_file(path))
+    return (path for path in children(folder, shut) if _is_file(path))
 
 
 def _is_file(path: Path) -> bool:
@@ -129,13 +129,3 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # its folder is shut: reading it will say so
         return True
-
-
-def _children(folder: Path, shut: Callable[[OSError], None] = lambda _error: None) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        shut(error)
-        return []

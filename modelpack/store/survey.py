@@ -17,7 +17,7 @@ from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.names import Names
-from modelpack.store.paths import Layout, digest_of_file
+from modelpack.store.paths import Layout, children, digest_of_file
 from modelpack.store.pulls import Pull, Pulls
 from modelpack.store.referrers import Referrer, Referrers, divide, needs_of
 
@@ -101,7 +101,7 @@ def survey(layout: Layout) -> Survey:
     """Look at the names first and the blobs then, so that no new name lacks its blobs."""
     manifests, unreadable = _names(layout)
     blobs, strangers = _blobs(layout.blobs)
-    strangers += [path for path in _children(layout.root) if path.name not in _OURS]
+    strangers += [path for path in children(layout.root) if path.name not in _OURS]
     strangers += [Path(u.path) for u in unreadable if not u.name and Path(u.path).is_file()]
     referrers = tuple(Referrers(layout).all(_noting(unreadable)))
     return Survey(
@@ -117,7 +117,7 @@ def survey(layout: Layout) -> Survey:
 def leftovers(layout: Layout) -> list[Leftover]:
     """Return the files in the ingest folder; locks each for an instant to learn if that works."""
     found: list[Leftover] = []
-    for path in _children(layout.ingest):
+    for path in children(layout.ingest):
         with suppress(OSError):  # gone meanwhile
             if path.is_file():
                 status = path.stat()
@@ -128,7 +128,7 @@ def leftovers(layout: Layout) -> list[Leftover]:
 def unfinished(layout: Layout) -> list[int]:
     """Return the sizes of the files in the ingest folder, without a look at their locks."""
     sizes: list[int] = []
-    for path in _children(layout.ingest):
+    for path in children(layout.ingest):
         with suppress(OSError):
             if path.is_file():
                 sizes.append(path.stat().st_size)
@@ -180,7 +180,7 @@ def _noting(shut: list[Unreadable]) -> Callable[[OSError], None]:
 def _blobs(folder: Path) -> tuple[dict[Digest, int], list[Path]]:
     blobs: dict[Digest, int] = {}
     strangers: list[Path] = []
-    for path in _children(folder):
+    for path in children(folder):
         digest = digest_of_file(path.name)
         try:
             if digest is None or not path.is_file():
@@ -190,13 +190,6 @@ def _blobs(folder: Path) -> tuple[dict[Digest, int], list[Path]]:
         except OSError:  # it went away, or its folder is shut
             strangers.append(path)
     return blobs, strangers
-
-
-def _children(folder: Path) -> list[Path]:
-    try:
-        return sorted(folder.iterdir())
-    except OSError:
-        return []
 
 
 def _is_held(path: Path) -> bool:

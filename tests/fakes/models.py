@@ -21,6 +21,9 @@ WEIGHT_TYPE = "application/vnd.cncf.model.weight.v1.raw"
 CONFIG_LAYER_TYPE = "application/vnd.cncf.model.weight.config.v1.raw"
 MODELFILE = 'FROM weights.gguf\nSYSTEM "Be brief."\nPARAMETER temperature 0.5\n'
 
+WEIGHTS = b"weights " * 40_000
+"""Of a model that takes several blocks to fetch."""
+
 
 def context_at(folder: Path, network: Network | None = None) -> Context:
     """Return a context with a store of its own below *folder* and the test's environment."""

@@ -6,8 +6,8 @@ import os
 import time
 
 import pytest
-from fakes.models import context_at, files_in, serve_model
-from fakes.registry import FakeRegistry, digest_of
+from fakes.models import WEIGHTS, context_at, files_in
+from fakes.registry import digest_of
 from fakes.web import html
 from support.models import add_blob, blob_names
 
@@ -16,15 +16,6 @@ from modelpack.ops.care import fsck, prune
 from modelpack.ops.models import remove
 from modelpack.ops.pull import pull
 from modelpack.store.gc import RESUMABLE_S, collect
-
-WEIGHTS = b"weights " * 40_000
-
-
-@pytest.fixture
-def registry():
-    with FakeRegistry() as registry:
-        serve_model(registry, weights=WEIGHTS)
-        yield registry
 
 
 @pytest.fixture

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from fakes.models import context_at, serve_model
-from fakes.registry import FakeRegistry
+from fakes.models import WEIGHTS, context_at
 from support.models import assert_sound
 
 from modelpack import limits
 from modelpack.ops.pull import pull
-
-WEIGHTS = b"weights " * 40_000
-
-
-@pytest.fixture
-def registry():
-    with FakeRegistry() as registry:
-        serve_model(registry, weights=WEIGHTS)
-        yield registry
 
 
 @pytest.fixture
