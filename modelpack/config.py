@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from modelpack.content.disk import home_folder
 from modelpack.errors import InputError
 
 if TYPE_CHECKING:
@@ -91,10 +92,8 @@ def _first(environment: Mapping[str, str], *names: str) -> str:
 
 def _home(environment: Mapping[str, str]) -> Path | None:
     """Return our folder in the user's home; None for a user without one."""
-    try:
-        return Path(environment.get("HOME") or Path.home()) / ".modelpack"
-    except RuntimeError:
-        return None
+    home = home_folder(environment)
+    return home / ".modelpack" if home else None
 
 
 def _required(home: Path | None) -> Path:

@@ -1,14 +1,22 @@
-"""Files that appear whole or not at all, and room for them."""
+"""Files that appear whole or not at all, room for them, and where a user's are."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
+
+
+def home_folder(environment: Mapping[str, str]) -> Path | None:
+    """Return the user's own folder; None for a user without one."""
+    try:
+        return Path(environment.get("HOME") or Path.home())
+    except RuntimeError:
+        return None
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from modelpack import limits
-from modelpack.content.disk import replacing
+from modelpack.content.disk import home_folder, replacing
 from modelpack.errors import InputError
 from modelpack.registry.helpers import ask_helper, erase_with_helper, store_with_helper
 
@@ -120,10 +120,7 @@ class Credentials:
 
 def home_in(environment: Mapping[str, str]) -> Path:
     """Return the user's folder; one where nothing is, for a user without any."""
-    try:
-        return Path(environment.get("HOME") or Path.home())
-    except RuntimeError:
-        return _NOWHERE
+    return home_folder(environment) or _NOWHERE
 
 
 def _keys(host: str) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 _STATUS = re.compile(r"HTTP/1\.1 ([2-5][0-9][0-9])(?: [\t\x20-\x7e\x80-\xff]*)?")
 _DIGITS = 9
-_MOST_DIGITS = 18
+_MOST_DIGITS = 15
 _CHALLENGE = "www-authenticate"
 NO_BODY = (204, 304)
 """Statuses of answers that have none."""
