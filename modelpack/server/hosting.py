@@ -1,7 +1,8 @@
 """uvicorn, as both of our servers need it.
 
 The head of a request is bounded in bytes and in time; uvicorn bounds neither when it parses with
-httptools. Small answers go out at once: asyncio turns Nagle's algorithm off only on sockets it made
+httptools. Once a second the server looks for clients that hold a connection for nothing, and drops
+them. Small answers go out at once: asyncio turns Nagle's algorithm off only on sockets it made
 itself, and with it every answer takes 40 ms. A server ends when it is told to, from any thread, and
 leaves signals to its caller.
 """
@@ -10,16 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import socket
+import struct
+import time
 from collections.abc import Callable, Generator
 
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from modelpack.server.patience import Taking, acknowledged
 
 HEAD = 64 * 1024
 """Bytes of a request line with its headers."""
 HEAD_TIMEOUT_S = 30.0
 """How long a client may take to send them."""
+VAIN_TIMEOUT_S = 60.0
+"""How long a client may go on, after an answer, with the rest of a body that nobody reads."""
+_RESET = struct.pack("ii", 1, 0)
+"""`SO_LINGER` so that the kernel forgets a connection when it is closed."""
 
 
 class Server(uvicorn.Server):
@@ -47,10 +57,18 @@ class Server(uvicorn.Server):
             self._ready()
 
     async def main_loop(self) -> None:
-        """Wait for the end, and keep the date header right meanwhile."""
+        """Wait for the end; look at connections, and keep the date header right meanwhile."""
         while not await self.on_tick(0):
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._ended.wait(), 1.0)
+
+    async def on_tick(self, counter: int) -> bool:
+        """Drop the connections that are held up."""
+        now = time.monotonic()
+        for connection in tuple(self.server_state.connections):
+            if isinstance(connection, BoundProtocol) and connection.is_held_up(now):
+                connection.drop()
+        return await super().on_tick(counter)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
@@ -58,13 +76,19 @@ class Server(uvicorn.Server):
         yield
 
 
-class HeadBoundProtocol(HttpToolsProtocol):
-    """Drops a connection whose request line and headers are too long or too slow."""
+class BoundProtocol(HttpToolsProtocol):
+    """Drops a connection whose request line and headers are too long or too slow.
+
+    Its server drops those whose client reads too little, or sends for nobody.
+    """
 
     _in_head = True
     _head_size = 0
     _headers_size = 0
     _head_timer: asyncio.TimerHandle | None = None
+    _taking: Taking | None = None
+    _answered: RequestResponseCycle | None = None
+    _answered_since = math.inf
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Give a new client its time to say something."""
@@ -104,6 +128,34 @@ class HeadBoundProtocol(HttpToolsProtocol):
         super().data_received(data)
         if self._in_head and self._head_size > HEAD and not self.transport.is_closing():
             self.send_400_response("Request head too long.")
+
+    def is_held_up(self, now: float) -> bool:
+        """Tell whether the client reads too little, or sends what nobody waits for.
+
+        Bodies are timed where they are read, heads and pauses between requests by other timers.
+        """
+        waiting = self.transport.get_write_buffer_size()
+        if waiting or self.flow.write_paused:
+            left = waiting + getattr(self.cycle, "expected_content_length", 0)
+            taken = acknowledged(self.transport.get_extra_info("socket"))
+            if self._taking is not None:
+                return self._taking.is_too_slow(now, taken, left)
+            self._taking = Taking(now, taken, left)
+            return False
+        self._taking = None
+        answered = getattr(self.cycle, "response_complete", True)
+        if not answered or self._head_timer is not None or self.timeout_keep_alive_task is not None:
+            return False
+        if self._answered is not self.cycle:
+            self._answered, self._answered_since = self.cycle, now
+        return now - self._answered_since > VAIN_TIMEOUT_S
+
+    def drop(self) -> None:
+        """Forget the client, and have the kernel forget what it did not read."""
+        with contextlib.suppress(OSError):
+            sock = self.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self.transport.abort()
 
     def _too_slow(self) -> None:
         if not self.transport.is_closing():

@@ -10,10 +10,11 @@ import time
 import pytest
 from server.test_zerocopy import asking, being_read, comes_true
 
-from modelpack.server.registry import zerocopy
+from modelpack import limits
+from modelpack.server import hosting, patience
+from modelpack.server.registry import answers, zerocopy
 
 DATA = random.Random(3).randbytes(8_000_000)
-PACKAGE = "modelpack.server.registry"
 
 
 @pytest.fixture
@@ -24,9 +25,9 @@ def url(client):
 @pytest.fixture
 def impatient(monkeypatch):
     """A registry that gives everybody a second."""
-    monkeypatch.setattr(f"{PACKAGE}.readers.ANSWER_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(f"{PACKAGE}.transport.BODY_TIMEOUT_S", 1.0)
-    monkeypatch.setattr(f"{PACKAGE}.answers.BODY_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(limits, "ANSWER_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(hosting, "VAIN_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(answers, "BODY_TIMEOUT_S", 1.0)
 
 
 def is_dropped(sock):
@@ -53,8 +54,8 @@ def test_who_reads_no_small_answers_is_let_go(client, impatient):
 
 
 def test_who_reads_a_little_now_and_then_is_let_go(client, url, root, monkeypatch):
-    monkeypatch.setattr(f"{PACKAGE}.readers.SLOWEST", 1_000_000)
-    monkeypatch.setattr(f"{PACKAGE}.readers.READER_WINDOW_S", 2.0)
+    monkeypatch.setattr(patience, "SLOWEST", 1_000_000)
+    monkeypatch.setattr(patience, "READER_WINDOW_S", 2.0)
     with asking(client.address, f"GET {url}") as sock, pytest.raises(ConnectionError):
         for _ in range(200):
             assert sock.recv(1_000)
@@ -62,7 +63,7 @@ def test_who_reads_a_little_now_and_then_is_let_go(client, url, root, monkeypatc
 
 
 def test_who_reads_slowly_gets_everything(client, url, impatient, monkeypatch):
-    monkeypatch.setattr(f"{PACKAGE}.readers.READER_WINDOW_S", 1.0)
+    monkeypatch.setattr(patience, "READER_WINDOW_S", 1.0)
     received = bytearray()
     with asking(client.address, f"GET {url}", headers="Connection: close\r\n") as sock:
         began = time.monotonic()

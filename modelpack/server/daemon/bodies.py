@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
 
 from modelpack import limits
+from modelpack.server import patience
 from modelpack.server.daemon.failures import RefusedError
 
 _log = logging.getLogger("modelpack.server")
@@ -58,21 +58,12 @@ def _shown(body: bytes) -> str:
 
 async def body_blocks(request: Request) -> AsyncIterator[bytes]:
     """Yield the body of *request* as it comes; refuse a client that trickles."""
-    loop = asyncio.get_running_loop()
-    began, taken = loop.time(), 0
-    blocks = aiter(request.stream())
-    while True:
-        try:
-            async with asyncio.timeout(limits.BODY_TIMEOUT_S):
-                block = await anext(blocks)
-        except StopAsyncIteration:
-            return
-        except TimeoutError:
-            raise RefusedError(408, "the request body did not come in time") from None
-        taken += len(block)
-        if loop.time() - began > limits.BODY_TIMEOUT_S + taken / limits.SLOWEST_BODY:
-            raise RefusedError(408, "the request body came too slowly")
-        yield block
+    body = patience.Body(request.stream(), limits.BODY_TIMEOUT_S, limits.SLOWEST_BODY)
+    try:
+        async for block in body:
+            yield block
+    except TimeoutError:
+        raise RefusedError(408, "the request body did not come in time") from None
 
 
 def content_length(request: Request) -> int | None:

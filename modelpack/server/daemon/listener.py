@@ -172,11 +172,11 @@ def rules_of(settings: ServeSettings) -> Rules:
 def _server(app: ASGIApp, ready: Callable[[], None]) -> Server:
     import uvicorn
 
-    from modelpack.server.hosting import HeadBoundProtocol, Server
+    from modelpack.server.hosting import BoundProtocol, Server
 
     config = uvicorn.Config(
         app,
-        http=HeadBoundProtocol,
+        http=BoundProtocol,
         loop="asyncio",
         ws="none",
         lifespan="off",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from urllib.parse import urlencode
@@ -10,9 +9,10 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import Response
 
+from modelpack.server import patience
 from modelpack.server.registry import errors
 from modelpack.server.registry.names import check_repository
-from modelpack.server.registry.settings import BODY_TIMEOUT_S, SLOWEST
+from modelpack.server.registry.settings import BODY_TIMEOUT_S
 
 
 def repository(request: Request) -> str:
@@ -46,40 +46,25 @@ class Body:
     """The body of a request, as it arrives."""
 
     def __init__(self, request: Request) -> None:
-        self._request = request
-        self._waiting: asyncio.Timeout | None = None
+        self._body = patience.Body(request.stream(), BODY_TIMEOUT_S, patience.SLOWEST)
         self._broken_off = False
 
     async def blocks(self) -> AsyncIterator[bytes]:
-        """Yield it block by block; refuse a client that pauses for too long, or trickles.
-
-        Each byte gives it time, but never more than a pause may last; ours is not counted.
-        """
-        clock = asyncio.get_running_loop().time
-        blocks = aiter(self._request.stream())
-        left = BODY_TIMEOUT_S
-        while True:
-            self.check()
-            began = clock()
-            try:
-                async with asyncio.timeout_at(began + left) as self._waiting:
-                    block = await anext(blocks)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
+        """Yield it block by block; refuse a client that pauses for too long, or trickles."""
+        self.check()
+        try:
+            async for block in self._body:
+                if block:
+                    yield block
                 self.check()
-                raise errors.too_slow() from None
-            finally:
-                self._waiting = None
-            left = min(left + began - clock() + len(block) / SLOWEST, BODY_TIMEOUT_S)
-            if block:
-                yield block
+        except TimeoutError:
+            self.check()
+            raise errors.too_slow() from None
 
     def break_off(self) -> None:
         """Refuse what has not arrived of it, now if it is being waited for."""
         self._broken_off = True
-        if self._waiting is not None and not self._waiting.expired():
-            self._waiting.reschedule(asyncio.get_running_loop().time())
+        self._body.break_off()
 
     def check(self) -> None:
         """Refuse the request if its body was broken off."""

@@ -87,9 +87,10 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
     try:
         import uvicorn
 
+        from modelpack.server.hosting import Server
         from modelpack.server.registry.app import build
         from modelpack.server.registry.auth import Htpasswd
-        from modelpack.server.registry.transport import FileSendingProtocol, WatchingServer
+        from modelpack.server.registry.transport import FileSendingProtocol
     except ModuleNotFoundError as error:
         raise MissingExtraError("the embedded registry", "registry") from error
 
@@ -116,7 +117,7 @@ def _server(settings: RegistrySettings, layout: Layout, ready: Callable[[], None
         raise InputError(
             f"not a certificate and its key: {settings.tls_cert}, {settings.tls_key}: {error}"
         ) from error
-    return WatchingServer(config, ready)
+    return Server(config, ready)
 
 
 @contextlib.contextmanager

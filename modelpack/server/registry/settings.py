@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from modelpack import limits
 from modelpack.errors import InputError
 
 BATCH = 1024 * 1024
@@ -17,16 +16,7 @@ PIECE = 8 * 1024 * 1024
 SMALL = 64 * 1024
 """A blob up to this size is read at once."""
 BODY_TIMEOUT_S = 60.0
-"""How long a client may pause inside a body, or after an answer inside what it sends in vain."""
-ANSWER_TIMEOUT_S = limits.ANSWER_TIMEOUT_S
-"""How long a client may read nothing of an answer."""
-SLOWEST = limits.STALL_BYTES / limits.STALL_S
-"""Bytes a second that a client must send of a body, or read of an answer: what ours gives up, too.
-
-Not more, since several layers of a model share one slow line.
-"""
-READER_WINDOW_S = 120.0
-"""So long may a client read less than that, once it has read as much as it must."""
+"""How long a client may pause inside a body."""
 CONNECTIONS = 1024
 """Connections at a time."""
 PAGE = 1000

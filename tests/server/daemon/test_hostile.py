@@ -18,7 +18,6 @@ import pytest
 from support.serving import EXAMPLE, MODEL, serving, tiny_store
 
 from modelpack import limits
-from modelpack.server import hosting
 from modelpack.server.daemon import bodies, listener, places
 
 pytestmark = pytest.mark.model
@@ -286,16 +285,6 @@ def test_bodies_share_a_bound(tmp_path, monkeypatch):
 def test_heads_are_bounded(shared):
     long = f"GET /api/tags HTTP/1.1\r\nHost: localhost\r\nX: {'a' * 100_000}\r\n\r\n"
     assert b" 400 " in raw(shared.url, long.encode()).split(b"\r\n")[0]
-
-
-def test_who_trickles_is_dropped_and_holds_no_place(tmp_path, monkeypatch):
-    monkeypatch.setattr(limits, "BODY_TIMEOUT_S", 0.3)
-    monkeypatch.setattr(hosting, "HEAD_TIMEOUT_S", 0.3)
-    with serving(tiny_store(tmp_path), MODELPACK_NUM_PARALLEL="1") as served:
-        head = "POST /api/chat HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-        assert b" 408 " in raw(served.url, f"{head}Content-Length: 100\r\n\r\n{{".encode())
-        assert raw(served.url, head.encode()) == b""
-        assert served.post("/api/chat", model=MODEL, messages=[])["done_reason"] == "load"
 
 
 @pytest.mark.parametrize("path", ["/debug/pprof/", "/api/../etc/passwd", "/..%2f..%2fetc/passwd"])
