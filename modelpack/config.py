@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from modelpack.content.disk import home_folder
+from modelpack.content.disk import expanded, home_folder
 from modelpack.errors import InputError
 
 if TYPE_CHECKING:
@@ -59,12 +59,12 @@ class Settings:
         config = _first(env, "MODELPACK_CONFIG")
         usual = home / "config.yaml" if home else None
         return cls(
-            models=_expanded(models) if models else _required(home) / "models",
+            models=expanded(models) if models else _required(home) / "models",
             registry=_first(env, "MODELPACK_REGISTRY").strip("/"),
             history=home / "history" if home else None,
             no_history=_first(env, "MODELPACK_NOHISTORY", "OLLAMA_NOHISTORY").lower() not in _FALSE,
             created=_source_date(env.get("SOURCE_DATE_EPOCH", "")),
-            config=_expanded(config) if config else usual if usual and usual.is_file() else None,
+            config=expanded(config) if config else usual if usual and usual.is_file() else None,
             host=_first(env, "MODELPACK_HOST", "OLLAMA_HOST"),
             api_key=_first(env, "MODELPACK_API_KEY"),
             local=_first(env, "MODELPACK_LOCAL").lower() not in _FALSE,
@@ -102,13 +102,6 @@ def _required(home: Path | None) -> Path:
             "this user has no home folder to keep models in", hint="set MODELPACK_MODELS, or HOME"
         )
     return home
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:
-        raise InputError(f"there is no home folder for {path}", hint="write the path out") from None
 
 
 def _source_date(epoch: str) -> str:

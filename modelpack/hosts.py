@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from modelpack import limits
+from modelpack.content.disk import expanded
 from modelpack.errors import InputError
 from modelpack.oci.reference import Reference
 from modelpack.sizes import parse_size
@@ -207,6 +208,6 @@ def _file(value: object, place: _Place) -> str:
     if not isinstance(value, str) or not value:
         raise place.error("a path is expected")
     try:
-        return str(place.path.absolute().parent / Path(value).expanduser())
-    except RuntimeError:  # ~nobody
-        raise place.error(f"no such home: {value[:40]!r}") from None
+        return str(place.path.absolute().parent / expanded(value))
+    except InputError as error:
+        raise place.error(str(error), error.hint) from None

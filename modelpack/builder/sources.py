@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from modelpack.content.disk import expanded
 from modelpack.errors import GgufError, InputError, NotFoundError
 from modelpack.gguf.join import order_shards
 from modelpack.gguf.reader import Header, read_header
@@ -48,11 +49,12 @@ def locate(text: str, context: Path) -> Path | None:
 
     Raises:
         NotFoundError: *text* is plainly a path, and nothing is there.
+        InputError: there is no such folder as its `~` stands for.
     """
     try:
-        path = context / Path(text).expanduser()
+        path = context / expanded(text)
         there = path.exists()
-    except (OSError, RuntimeError, ValueError):
+    except (OSError, ValueError):
         there = False
         path = Path(text)
     if there:

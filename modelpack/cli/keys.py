@@ -7,6 +7,7 @@ import typer
 
 from modelpack.cli import _console
 from modelpack.cli._options import PlainJson
+from modelpack.content.disk import expanded
 from modelpack.errors import InputError
 
 app = typer.Typer(
@@ -69,4 +70,4 @@ def _file(file: Path | None) -> Path:
         raise InputError(
             "no file of keys is named", hint="give --file, or set MODELPACK_API_KEYS_FILE"
         )
-    return file
+    return expanded(str(file))

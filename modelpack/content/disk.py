@@ -10,6 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import BinaryIO
 
+from modelpack.errors import InputError
+
 
 def home_folder(environment: Mapping[str, str]) -> Path | None:
     """Return the user's own folder; None for a user without one."""
@@ -17,6 +19,18 @@ def home_folder(environment: Mapping[str, str]) -> Path | None:
         return Path(environment.get("HOME") or Path.home())
     except RuntimeError:
         return None
+
+
+def expanded(path: str) -> Path:
+    """Return *path* with the folder that a `~` at its beginning stands for.
+
+    Raises:
+        InputError: there is no such folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise InputError(f"there is no home folder for {path}", hint="write the path out") from None
 
 
 @contextmanager

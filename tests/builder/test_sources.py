@@ -33,6 +33,15 @@ def test_a_path_may_begin_at_home(clean_environment, tmp_path):
     assert locate("~/m.gguf", tmp_path) == clean_environment / "m.gguf"
 
 
+def test_a_home_that_is_not_there_is_said(clean_environment, tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="there is no home folder for ~nobody-here/x"):
+        locate("~nobody-here/x", tmp_path)
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(os, "getuid", lambda: 3_999_999_999)
+    with pytest.raises(InputError, match=r"no home folder for ~/m\.gguf"):
+        locate("~/m.gguf", tmp_path)
+
+
 @pytest.mark.parametrize("text", ["llama3", "team/model:8b", "ghcr.io/team/model", "a" * 5000])
 def test_a_text_that_is_no_file_may_be_a_model(text, tmp_path):
     assert locate(text, tmp_path) is None

@@ -144,6 +144,12 @@ def test_keys_are_made_listed_and_removed(cli, tmp_path):
     assert "no file" in cli("keys", "list").error(2)
 
 
+def test_keys_are_where_the_server_looks_for_them(cli, clean_environment, monkeypatch):
+    monkeypatch.setenv("MODELPACK_API_KEYS_FILE", "~/keys")
+    cli("keys", "add", "ci")
+    assert (clean_environment / "keys").is_file()
+
+
 def test_a_key_is_shown_to_a_server_that_wants_one(cli, tmp_path, monkeypatch):
     path = tmp_path / "keys"
     secret = cli("keys", "add", "me", "--scope", "infer", "--file", path).out.strip()

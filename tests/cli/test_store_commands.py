@@ -179,5 +179,8 @@ def test_a_user_without_a_home_needs_to_name_the_store_and_nothing_else(cli, bui
     monkeypatch.setenv("MODELPACK_CONFIG", "~/config.yaml")
     assert "no home folder for ~/config.yaml" in cli("list").error(2)
     monkeypatch.delenv("MODELPACK_CONFIG")
+    monkeypatch.setenv("MODELPACK_API_KEYS_FILE", "~/keys")
+    for command in (("serve",), ("keys", "add", "ci"), ("keys", "list")):
+        assert "no home folder for ~/keys" in cli(*command).error(2)
     monkeypatch.delenv("MODELPACK_MODELS")
     assert "no home folder to keep models in" in cli("list").error(2)

@@ -154,7 +154,7 @@ def test_what_is_local_needs_no_readable_file(config):
         ),
         (
             "registries: {ghcr.io: {ca-file: ~nobody-here/x}}",
-            " at registries: ghcr.io: ca-file: no such home: '~nobody-here/x'",
+            " at registries: ghcr.io: ca-file: there is no home folder for ~nobody-here/x",
             "",
         ),
         (

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 from modelpack.address import Address, parse_address
+from modelpack.content.disk import expanded
 from modelpack.errors import InputError
 from modelpack.sizes import parse_keep_alive
 
@@ -101,7 +102,7 @@ class ServeSettings:
             kv_cache_type=cache,
             flash_attention=_flash(said["FLASH_ATTENTION"]),
             origins=_list(said["ORIGINS"]),
-            api_keys_file=Path(keys).expanduser() if keys else None,
+            api_keys_file=expanded(keys) if keys else None,
             no_auth=no_auth,
             pull_hosts=_list(said["PULL_HOSTS"]),
             log_format=said["LOG_FORMAT"],
