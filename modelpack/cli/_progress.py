@@ -1,4 +1,4 @@
-"""Progress: bars on a terminal, lines when piped, JSON events for scripts, nothing with `-q`."""
+"""Progress: bars on a terminal, lines when piped, JSON events for scripts, warnings with `-q`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from modelpack.cli._console import format_duration, format_size
 from modelpack.cli._events import Totals, label
-from modelpack.progress import TOTAL, Event, Report, silent
+from modelpack.progress import TOTAL, Event, Report
 
 if TYPE_CHECKING:
     from modelpack.cli._bars import Bars
@@ -27,7 +27,7 @@ _EVERY_S = 5.0
 def progress(mode: Mode) -> Iterator[Report]:
     """Yield a report that shows events on stderr as *mode* says."""
     if mode == "quiet":
-        yield silent
+        yield _warnings
     elif mode == "json":
         yield _Json()
     elif sys.stderr.isatty():
@@ -47,6 +47,16 @@ def mode_of(*, quiet: bool, as_json: bool) -> Mode:
     return "quiet" if quiet else "auto"
 
 
+def _warnings(event: Event) -> None:
+    """Show *event* if it is a warning, and nothing else."""
+    if event.action == "warning":
+        sys.stderr.write(_text(event) + "\n")
+
+
+def _text(event: Event) -> str:
+    return f"Warning: {event.item}" if event.action == "warning" else event.item
+
+
 class _Json:
     """One JSON object a line."""
 
@@ -57,7 +67,7 @@ class _Json:
     def __call__(self, event: Event) -> None:
         with self._lock:
             now = time.monotonic()
-            if event.action != "status" and event.item != TOTAL and not event.done:
+            if not event.is_text and event.item != TOTAL and not event.done:
                 if now - self._last.get(event.item, -1.0) < 0.1:
                     return
                 self._last[event.item] = now
@@ -76,8 +86,8 @@ class _Lines:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if event.action == "status":
-                sys.stderr.write(event.item + "\n")
+            if event.is_text:
+                sys.stderr.write(_text(event) + "\n")
                 return
             counted = self._totals.add(event)
             now = time.monotonic()
@@ -124,8 +134,8 @@ class _Bars:
 
     def __call__(self, event: Event) -> None:
         with self._lock:
-            if event.action == "status":
-                self._print(event.item)
+            if event.is_text:
+                self._print(_text(event))
                 return
             if self._drawn is None:
                 from modelpack.cli._bars import Bars

@@ -9,7 +9,7 @@ from typing import Any
 
 from modelpack.client.http import Client, Json
 from modelpack.modelfile.parameters import ParameterValue, parse_parameters
-from modelpack.progress import Action, Event, Report
+from modelpack.progress import WARNING, Action, Event, Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +115,10 @@ def _follow(lines: Iterator[Json], action: Action, report: Report) -> None:
     """Tell *report* what *lines* tell of the *action*."""
     for line in lines:
         if "digest" not in line:
-            report(Event(action="status", item=str(line.get("status", ""))))
+            text = str(line.get("status", ""))
+            warning = text.removeprefix(WARNING)
+            kind: Action = "status" if warning == text else "warning"
+            report(Event(action=kind, item=warning))
             continue
         total, completed = int(line.get("total", 0)), int(line.get("completed", 0))
         report(

@@ -239,6 +239,19 @@ class Checking(Protocol):
 
 
 @runtime_checkable
+class Vouching(Protocol):
+    """Optional: a source that can read what it has before it gives it."""
+
+    def vouch(self, blob: Descriptor) -> None:
+        """Read *blob*, so that it can be given.
+
+        Raises:
+            IntegrityError: it is not what its digest promises, or not there.
+        """
+        ...
+
+
+@runtime_checkable
 class Bringing(Protocol):
     """Optional: a source that gives many small blobs sooner than one after the other."""
 

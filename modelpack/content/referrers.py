@@ -11,10 +11,17 @@ from dataclasses import replace
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from modelpack import limits
-from modelpack.content.base import Interruptible, Sink, Source
+from modelpack.content.base import Interruptible, Sink, Source, Vouching
 from modelpack.content.pool import Pool, Task
 from modelpack.content.transfer import CopyOptions, copy
-from modelpack.errors import LimitError, ManifestError, NotFoundError, RegistryError
+from modelpack.errors import (
+    IntegrityError,
+    LimitError,
+    ManifestError,
+    ModelPackError,
+    NotFoundError,
+    RegistryError,
+)
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import OCI_INDEX, Index, Manifest, canonical_json
@@ -169,7 +176,10 @@ def _copy_referrer(
     referrer: tuple[Digest, Descriptor],
     how: tuple[CopyOptions, Report],
 ) -> bool:
-    """Copy one referrer; what was listed but is gone, or about something else, stays behind."""
+    """Copy one referrer, and tell whether it could be had.
+
+    What was listed but is gone or damaged in the store, or about something else, stays behind.
+    """
     subject, entry = referrer
     options, report = how
     found = False
@@ -179,6 +189,9 @@ def _copy_referrer(
         about = manifest.subject.digest if manifest.subject else None
         if manifest.digest != entry.digest or about != subject:
             raise ManifestError(f"{entry.digest} does not refer to {subject}")
+        if isinstance(source, Vouching):  # before any of it moves: a tar cannot take it back
+            for blob in manifest.blobs:
+                source.vouch(blob)
         found = True
 
     places = (
@@ -187,8 +200,15 @@ def _copy_referrer(
     )
     try:
         copy(source, sink, places, replace(options, check=check), report)
-    except (NotFoundError, ManifestError) as error:
-        if found:  # it is one, and could not be copied
+    except (NotFoundError, ManifestError, IntegrityError) as error:
+        lost = not isinstance(error, IntegrityError) or isinstance(source, Vouching)
+        if found or not lost:  # it is one, and could not be copied
             raise
-        report(Event(action="status", item=f"left behind: {error}"))
+        report(Event(action="warning", item=_left_behind(subject, entry, error)))
     return found
+
+
+def _left_behind(subject: Digest, entry: Descriptor, error: ModelPackError) -> str:
+    what = f" ({entry.artifact_type})" if entry.artifact_type else ""
+    hint = f"; {error.hint}" if error.hint else ""
+    return f"left behind {entry.digest}{what}, which refers to {subject}: {error}{hint}"

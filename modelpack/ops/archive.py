@@ -148,7 +148,7 @@ def _is_name(said: str) -> bool:
 
 def _exporting(report: Report) -> Report:
     def said(event: Event) -> None:
-        report(event if event.action == "status" else replace(event, action="export"))
+        report(event if event.is_text else replace(event, action="export"))
 
     return said
 

@@ -11,7 +11,13 @@ from typing import BinaryIO
 from modelpack.content.base import Advance, Readable
 from modelpack.content.referrers import chosen, described
 from modelpack.content.verify import read_blob
-from modelpack.errors import InputError, IntegrityError, NotFoundError, StoreError
+from modelpack.errors import (
+    InputError,
+    IntegrityError,
+    ManifestError,
+    NotFoundError,
+    StoreError,
+)
 from modelpack.oci.descriptor import Descriptor
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
@@ -24,6 +30,8 @@ from modelpack.store.partial import PartialFile, partial_file
 from modelpack.store.paths import Layout
 from modelpack.store.pulls import Pulls
 from modelpack.store.referrers import Referrers, divide, needs_of
+
+_REPAIR = "`modelpack fsck --repair` fetches it again, where its registry has it"
 
 
 class LocalStore:
@@ -119,6 +127,21 @@ class LocalStore:
 
         return not condition_of(self._blobs.path(blob.digest), blob.digest, advance).problem
 
+    def vouch(self, blob: Descriptor) -> None:
+        """Read *blob*, so that it can be given.
+
+        Raises:
+            IntegrityError: it is damaged, missing, or cannot be read.
+        """
+        from modelpack.store.fsck import condition_of
+
+        condition = condition_of(self._blobs.path(blob.digest), blob.digest)
+        problem = condition.problem
+        if not problem and condition.size != blob.size:
+            problem = f"has {condition.size:,} bytes, and not {blob.size:,}"
+        if problem:
+            raise IntegrityError(f"blob {blob.digest} {problem}", hint=_REPAIR)
+
     def add(self, data: bytes) -> Digest:
         """Store a small blob and return its digest."""
         return self._blobs.add(data)
@@ -156,6 +179,7 @@ class LocalStore:
 
         Raises:
             NotFoundError: it names nothing here.
+            ManifestError: it names what refers to a model, and is damaged.
         """
         entry = self._names.read(reference)
         if entry is not None:
@@ -163,7 +187,9 @@ class LocalStore:
         referrer = self._referrers.find(reference.digest) if reference.digest else None
         if referrer is None:
             raise NotFoundError(f"model {str(reference)!r} is not in the store")
-        return referrer
+        if referrer.manifest is None:
+            raise ManifestError(f"{referrer.path} {referrer.problem}", hint=_REPAIR)
+        return referrer.manifest
 
     def name(self, reference: Reference, manifest: Manifest) -> None:
         """Let *reference* name *manifest*, all of whose blobs must be here.
@@ -181,8 +207,18 @@ class LocalStore:
             self._names.write(reference, manifest)
 
     def referrers(self, subject: Digest, artifact_type: str = "") -> tuple[Descriptor, ...]:
-        """Return the manifests whose subject is *subject*, of one artifact type or of all."""
-        return chosen(map(described, self._referrers.of(subject)), artifact_type)
+        """Return the manifests whose subject is *subject*, of one artifact type or of all.
+
+        Those that cannot be read are among all of them; whoever wants one will hear of it.
+        """
+        found = self._referrers.of(subject)
+        return chosen(
+            (
+                described(one.manifest) if one.manifest else Descriptor("", one.digest, 0)
+                for one in found
+            ),
+            artifact_type,
+        )
 
     def list(self, warn: Callable[[str], None]) -> Iterator[Entry]:
         """Yield every model that can be read; say to *warn* which files cannot."""

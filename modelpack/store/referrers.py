@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from modelpack import limits
 from modelpack.content.disk import replacing
-from modelpack.errors import ModelPackError
+from modelpack.errors import ModelPackError, StoreError
 from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.store.errors import store_errors
@@ -49,19 +49,29 @@ class Referrers:
             with replacing(path, aside=self.layout.ingest) as file:
                 file.write(manifest.raw)
 
-    def of(self, subject: Digest) -> list[Manifest]:
-        """Return the manifests about *subject*."""
-        found = map(_read, _files(self.layout.referrers_of(subject)))
-        return [one.manifest for one in found if one is not None and one.manifest is not None]
+    def of(self, subject: Digest) -> list[Referrer]:
+        """Return what is about *subject*, that which is damaged, too.
 
-    def find(self, digest: Digest) -> Manifest | None:
-        """Return the referrer *digest*, whatever it is about."""
+        Raises:
+            StoreError: nobody can tell.
+        """
+
+        def shut(error: OSError) -> None:
+            raise StoreError(f"cannot read {error.filename}: {error.strerror}")
+
+        found = map(_read, _files(self.layout.referrers_of(subject), shut))
+        return [referrer for referrer in found if referrer is not None]
+
+    def find(self, digest: Digest) -> Referrer | None:
+        """Return the referrer *digest*, whatever it is about; one that can be read, if any."""
+        damaged: Referrer | None = None
         for folder in children(self.layout.referrers):
             path = folder / f"sha256-{digest.hex}"
             found = _read(path) if _is_file(path) else None
-            if found is not None:
-                return found.manifest
-        return None
+            if found is not None and found.manifest is not None:
+                return found
+            damaged = found or damaged
+        return damaged
 
     def all(self, shut: Callable[[OSError], None]) -> list[Referrer]:
         """Return every referrer; say to *shut* which folders cannot be read."""

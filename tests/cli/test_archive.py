@@ -12,6 +12,9 @@ import pytest
 from fakes.models import serve_model
 from fakes.registry import FakeRegistry
 
+from modelpack.oci.digest import Digest
+from modelpack.store.paths import Layout
+
 
 @pytest.fixture
 def registry():
@@ -47,6 +50,20 @@ def test_a_tar_goes_to_a_pipe(cli, built, tmp_path, store):
     done = subprocess.run(words, capture_output=True, check=True, timeout=60, env=environment)
     assert done.stdout == (tmp_path / "x.tar").read_bytes()
     assert done.stderr == b""
+
+
+@pytest.mark.parametrize("words", [(), ("-q",), ("--json",)])
+def test_what_is_left_behind_is_said_even_where_nothing_else_is(cli, built, tmp_path, store, words):
+    lost = Layout(store).referrer(Digest.parse(built), Digest.of(b"a signature"))
+    lost.parent.mkdir(parents=True)
+    lost.write_bytes(b"A signature")
+    saved = cli("save", *words, "tiny", "-o", tmp_path / "x.tar")
+    assert (saved.code, built in saved.out) == (0, True)
+    lines = [line for line in saved.err.splitlines() if "left behind" in line]
+    if words == ("--json",):
+        assert [json.loads(line)["action"] for line in lines] == ["warning"]
+    else:
+        assert [line.partition(" sha256:")[0] for line in lines] == ["Warning: left behind"]
 
 
 def test_a_tar_does_not_go_to_a_terminal(cli, built, monkeypatch):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.models import manifest_of
 
-from modelpack.errors import NotFoundError
+from modelpack.errors import ManifestError, NotFoundError
 from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
 from modelpack.oci.reference import Reference
 from modelpack.store.gc import collect
@@ -110,10 +110,14 @@ def test_what_refers_to_a_model_counts_among_what_it_needs(store, model):
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}"])
-def test_a_damaged_referrer_is_passed_over(store, model, raw):
+def test_a_damaged_referrer_is_listed_and_cannot_be_had(store, model, raw):
     signature = about(store, model)
     store.layout.referrer(model.digest, signature.digest).write_bytes(raw)
-    assert store.referrers(model.digest) == ()
+    (entry,) = store.referrers(model.digest)
+    assert entry.digest == signature.digest
+    assert store.referrers(model.digest, KIND) == ()
+    with pytest.raises(ManifestError, match="is damaged"):
+        store.resolve(Reference("ghcr.io", "team/model", "", signature.digest))
     assert survey(store.layout).foreign == ()
 
 

@@ -8,6 +8,7 @@ import ollama
 import pytest
 from support.serving import MODEL
 
+from modelpack.oci.digest import Digest
 from modelpack.ops.models import copy_name
 from modelpack.server.registry import RegistrySettings, running
 
@@ -45,6 +46,17 @@ def test_a_model_is_pushed_and_pulled_with_progress(own, client, name):
     (last,) = [line for line in bars if line.total == largest][-1:]
     assert last.completed == last.total
     assert [model.model for model in client.list().models] == [name]
+
+
+def test_what_is_left_behind_is_told(own, client, name):
+    copy_name(own.context, MODEL, name)
+    subject = own.context.find(MODEL).manifest.digest
+    lost = own.context.store.layout.referrer(subject, Digest.of(b"a signature"))
+    lost.parent.mkdir(parents=True)
+    lost.write_bytes(b"A signature")
+    statuses = [line.status for line in client.push(name, stream=True)]
+    assert sum(status.startswith("warning: left behind sha256:") for status in statuses) == 1
+    assert statuses[-1] == "success"
 
 
 def test_a_single_answer_is_the_last_line(client, own, name):

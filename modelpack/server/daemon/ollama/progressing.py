@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable
 from typing import TypeAlias
 
 from modelpack.errors import ModelPackError, StoppedError
-from modelpack.progress import TOTAL, Event, Report
+from modelpack.progress import TOTAL, WARNING, Event, Report
 from modelpack.server.daemon.answers import dumps
 from modelpack.server.daemon.failures import message_of, status_of
 
@@ -111,6 +111,8 @@ async def at_its_end(lines: AsyncGenerator[Line, None]) -> Line:
 def _line(event: Event) -> Line | None:
     if event.item == TOTAL or event.action == "status":
         return None
+    if event.action == "warning":
+        return {"status": f"{WARNING}{event.item}"}
     if event.action not in ("pull", "push"):
         return {"status": f"{event.action} {event.item}"[:200]}
     verb = "pulling" if event.action == "pull" else "pushing"
