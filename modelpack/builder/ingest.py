@@ -46,10 +46,8 @@ def ingest_file(files: BlobFiles, source: Path, *, link: bool, advance: Advance)
         else:
             digest = _copy_and_hash(origin, scratch.path, before.st_size, advance)
         _check_unchanged(source, origin, before)
-        blob = Descriptor("", digest, before.st_size)
-        if not files.has(blob):
-            scratch.commit(digest)
-        return blob
+        scratch.commit(digest)
+        return Descriptor("", digest, before.st_size)
 
 
 def ingest_shards(
@@ -80,8 +78,7 @@ def ingest_shards(
             done: list[Future[None]] = []
             for shard, place, copied in zip(shards, places, copies, strict=True):
                 blob = Descriptor("", copied.result(), shard.size)
-                if not files.has(blob):
-                    done.append(commits.submit(place.commit, blob.digest))
+                done.append(commits.submit(place.commit, blob.digest))
                 blobs.append(blob)
             digest = whole.result()
             _check_unchanged(source, origin, before)

@@ -288,7 +288,10 @@ class Scratch(Protocol):
         ...
 
     def commit(self, digest: Digest) -> None:
-        """Make the file durable and visible as the blob *digest*, which the caller computed."""
+        """Make the file durable and visible as the blob *digest*, which the caller computed.
+
+        It takes the place of one that is there and has other bytes.
+        """
         ...
 
 
@@ -297,10 +300,6 @@ class BlobFiles(Protocol):
 
     def path(self, digest: Digest) -> Path:
         """Return the file of a blob."""
-        ...
-
-    def has(self, blob: Descriptor) -> bool:
-        """Tell whether *blob* is there already."""
         ...
 
     def scratch(self) -> AbstractContextManager[Scratch]:

@@ -10,6 +10,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from pathlib import Path
 from typing import BinaryIO
 
+from modelpack import limits
 from modelpack.errors import InputError
 
 
@@ -62,6 +63,24 @@ def replacing(
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def have_same_bytes(one: Path, other: Path) -> bool:
+    """Tell whether two files can be read and hold the same bytes."""
+    blocks = bytearray(limits.BLOCK), bytearray(limits.BLOCK)
+    try:
+        with other.open("rb", buffering=0) as second, one.open("rb", buffering=0) as first:
+            sides = os.fstat(first.fileno()), os.fstat(second.fileno())
+            if os.path.samestat(*sides):
+                return True
+            if sides[0].st_size != sides[1].st_size:
+                return False
+            while count := first.readinto(blocks[0]):
+                if second.readinto(blocks[1]) != count or blocks[0] != blocks[1]:
+                    return False  # behind the count is what was the same before
+            return True
+    except OSError:
+        return False
 
 
 def new_file(folder: Path | str, prefix: str = "tmp") -> tuple[int, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from modelpack import limits
@@ -30,6 +30,7 @@ from modelpack.content.pool import CancelledError, Pool, Task, wait
 from modelpack.content.rate import limited
 from modelpack.errors import StoppedError
 from modelpack.oci.descriptor import Descriptor
+from modelpack.oci.digest import Digest
 from modelpack.oci.manifest import Manifest
 from modelpack.oci.reference import Reference
 from modelpack.progress import TOTAL, Action, Event, Report, silent
@@ -49,6 +50,8 @@ class CopyOptions:
     """Read what is there already, and fetch it anew where it is damaged."""
     limit_rate: int = 0
     """Bytes a second that all of them move together; 0 for no limit."""
+    sound: set[Digest] = field(default_factory=set)
+    """What was read or moved already, by this copy or others with these options: read once."""
 
 
 def copy(
@@ -146,6 +149,7 @@ class _Copying:
                     self._whole(blob, news)
         else:
             self._whole(blob, news)
+        self._options.sound.add(blob.digest)
 
     def together(self, blobs: Sequence[Descriptor]) -> list[Descriptor]:
         """Copy *blobs*, which are small; return those that must be copied one by one."""
@@ -175,6 +179,8 @@ class _Copying:
     def _is_sound(self, blob: Descriptor, news: _News) -> bool:
         """Tell whether *blob*, which is there, is to be trusted: by its size, or by its bytes."""
         if not (self._options.verify and isinstance(self._sink, Checking)):
+            return True
+        if blob.digest in self._options.sound:
             return True
         if self._sink.check(blob, news.checked):
             return True

@@ -60,7 +60,7 @@ def load(
     """Bring the models in the layout *source* into the store: a folder, a tar, or a tar's stream.
 
     They keep their names; *name* gives the only one another. Those whose names cannot be used stay
-    behind, and *warn* hears of each.
+    behind, and *warn* hears of each. A blob that is there already is read, and replaced if damaged.
 
     Raises:
         NotFoundError: there is nothing at *source*.
@@ -73,10 +73,10 @@ def load(
         targets = _targets(layout, context.parse(name) if name else None, warn)
         opened.enter_context(context.store.adding())
         loaded: Moved = []
+        options = replace(context.copying("pull", check=detect), verify=True)
         for entry, target in targets:
             report(Event(action="status", item=f"loading {target}"))
             names = (replace(target, digest=entry.digest), target)
-            options = context.copying("pull", check=detect)
             copied = copy_with_referrers(layout, context.store, names, options, report)
             loaded.append((target, copied.manifest))
         return loaded

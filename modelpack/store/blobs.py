@@ -14,7 +14,7 @@ from pathlib import Path
 
 from modelpack import limits
 from modelpack.content.base import Advance, Readable
-from modelpack.content.disk import new_file, sync_folder, write_all
+from modelpack.content.disk import have_same_bytes, new_file, sync_folder, write_all
 from modelpack.content.verify import VerifyingReader
 from modelpack.errors import NotFoundError
 from modelpack.oci.descriptor import Descriptor
@@ -32,9 +32,15 @@ class ScratchFile:
     layout: Layout
 
     def commit(self, digest: Digest) -> None:
-        """Make the file durable and visible as the blob *digest*; `Blobs.sync` keeps its name."""
+        """Make the file durable and visible as the blob *digest*; `Blobs.sync` keeps its name.
+
+        A blob with the same bytes stays: to read it costs less than to write it to the disk again.
+        """
         final = self.layout.blob(digest)
         with store_errors(self.layout):
+            if have_same_bytes(self.path, final):
+                self.path.unlink()
+                return
             with self.path.open("rb") as file:
                 os.fsync(file.fileno())
                 links = os.fstat(file.fileno()).st_nlink
@@ -119,13 +125,19 @@ class Blobs:
         return Gathering(self.layout)
 
     def add(self, data: bytes) -> Digest:
-        """Store the small blob *data*, unless it is there, and return its digest."""
+        """Store the small blob *data*, unless it is there and sound, and return its digest."""
         digest = Digest.of(data)
-        if not self.has(Descriptor("", digest, len(data))):
+        if not (self.has(Descriptor("", digest, len(data))) and self._reads(digest, data)):
             with self.scratch() as scratch:
                 scratch.path.write_bytes(data)
                 scratch.commit(digest)
         return digest
+
+    def _reads(self, digest: Digest, data: bytes) -> bool:
+        try:
+            return self.layout.blob(digest).read_bytes() == data
+        except OSError:
+            return False
 
     @contextmanager
     def scratch(self) -> Iterator[ScratchFile]:

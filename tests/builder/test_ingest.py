@@ -80,6 +80,47 @@ def test_a_file_taken_again_is_one_blob(store, root, tmp_path):
     assert leftovers(root) == []
 
 
+@pytest.mark.parametrize("link", [False, True])
+@pytest.mark.parametrize("at", [0, 200_000, 299_999])
+def test_a_damaged_blob_is_replaced_by_the_file(store, root, tmp_path, link, at):
+    path = tmp_path / "file"
+    path.write_bytes(random.Random(1).randbytes(300_000))
+    blob = ingest_file(store, path, link=False, advance=ignore)
+    flip(store.path(blob.digest), at)
+    assert ingest_file(store, path, link=link, advance=ignore) == blob
+    assert store.path(blob.digest).read_bytes() == path.read_bytes()
+    assert leftovers(root) == []
+
+
+def test_a_sound_blob_stays_where_the_file_is_taken_again(store, root, tmp_path):
+    path = tmp_path / "m.gguf"
+    shards = shards_of(write_model(path))
+    whole = ingest_file(store, path, link=False, advance=ignore)
+    blobs, _ = ingest_shards(store, path, shards, ignore)
+    before = {store.path(blob.digest).stat().st_ino for blob in (whole, *blobs)}
+    assert ingest_file(store, path, link=True, advance=ignore) == whole
+    assert ingest_shards(store, path, shards, ignore)[0] == blobs
+    assert {store.path(blob.digest).stat().st_ino for blob in (whole, *blobs)} == before
+    assert leftovers(root) == []
+
+
+def test_a_damaged_shard_is_replaced(store, root, tmp_path):
+    shards = shards_of(write_model(tmp_path / "m.gguf"))
+    blobs, _ = ingest_shards(store, tmp_path / "m.gguf", shards, ignore)
+    flip(store.path(blobs[0].digest), 10)
+    store.path(blobs[-1].digest).write_bytes(b"")
+    ingest_shards(store, tmp_path / "m.gguf", shards, ignore)
+    assert_sound(root)
+    assert leftovers(root) == []
+
+
+def flip(path, at):
+    """Change one byte of *path*."""
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+
+
 def test_a_missing_file_is_not_found(store, root, tmp_path):
     with pytest.raises(NotFoundError):
         ingest_file(store, tmp_path / "gone", link=False, advance=ignore)

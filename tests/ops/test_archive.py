@@ -8,7 +8,7 @@ import re
 
 import pytest
 from fakes.models import build_model, context_at, files_in
-from support.models import LAYERED, make
+from support.models import LAYERED, assert_sound, make
 
 from modelpack.content.layout import FolderLayout
 from modelpack.errors import InputError, IntegrityError, ManifestError, NotFoundError, StoreError
@@ -17,6 +17,7 @@ from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
 from modelpack.oci.reference import Reference
 from modelpack.ops.archive import load, save
 from modelpack.ops.listing import list_models
+from modelpack.store.local import LocalStore
 
 REF = "org.opencontainers.image.ref.name"
 FORMS = ["folder", "x.tar"]
@@ -47,6 +48,29 @@ def test_what_is_saved_is_loaded_with_its_names(here, there, tmp_path, form):
     assert names_in(there) == ["ghcr.io/team/long:v2", "tiny:latest"]
     assert files_in(there) == files_in(here)
     assert not list(tmp_path.glob(".ingest-*"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_what_is_damaged_in_the_store_is_replaced_by_what_is_loaded(here, tmp_path, form):
+    save(here, ["tiny", "ghcr.io/team/long:v2"], tmp_path / form)
+    for path in here.store.layout.blobs.iterdir():
+        path.write_bytes(bytes(path.stat().st_size))
+    load(here, tmp_path / form)
+    assert_sound(here.store.layout.root)
+
+
+def test_what_models_share_is_read_once(here, tmp_path, monkeypatch):
+    checked = []
+    check = LocalStore.check
+
+    def counted(store, blob, advance):
+        checked.append(blob.digest)
+        return check(store, blob, advance)
+
+    save(here, ["tiny", "ghcr.io/team/long:v2"], tmp_path / "x.tar")
+    monkeypatch.setattr(LocalStore, "check", counted)
+    load(here, tmp_path / "x.tar")
+    assert len(checked) == len(set(checked)) > 3
 
 
 @pytest.mark.parametrize("form", FORMS)

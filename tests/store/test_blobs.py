@@ -125,6 +125,14 @@ def test_blobs_can_be_read_by_everyone_whatever_the_umask(store):
     assert store.path(BLOB.digest).stat().st_mode & 0o777 == 0o644
 
 
+def test_a_small_blob_that_is_damaged_is_replaced(store, root):
+    digest = store.add(b"weights")
+    store.path(digest).write_bytes(b"Weights")
+    assert store.add(b"weights") == digest
+    assert store.path(digest).read_bytes() == b"weights"
+    assert leftovers(root) == []
+
+
 def test_committing_a_hard_link_leaves_the_mode_of_the_file_alone(store, tmp_path):
     mine = tmp_path / "private.gguf"
     mine.write_bytes(b"weights")
