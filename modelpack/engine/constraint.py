@@ -15,7 +15,8 @@ import threading
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Any
 
-from modelpack.engine.marks import JSON_SPACE, leading
+from modelpack.engine.loosening import OPTIONS, loosened
+from modelpack.engine.marks import leading
 from modelpack.engine.schemas import check_schema
 from modelpack.engine.shortlist import Array
 from modelpack.errors import EngineError, InputError, LimitError, MissingExtraError
@@ -176,10 +177,9 @@ def _translate(llguidance: ModuleType, grammar: Grammar) -> str:
     make = llguidance.LLMatcher
     if grammar.kind in ("json", "json_schema"):
         schema = {"type": "object"} if grammar.kind == "json" else json.loads(grammar.text)
+        schema = loosened(schema)
         check_schema(schema)
-        made: str = make.grammar_from_json_schema(
-            json.dumps(schema), defaults={"whitespace_pattern": JSON_SPACE}
-        )
+        made: str = make.grammar_from_json_schema(json.dumps(schema), defaults=dict(OPTIONS))
     elif grammar.kind == "regex":
         made = make.grammar_from_regex(grammar.text)
     elif grammar.kind == "gbnf":

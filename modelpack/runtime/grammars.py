@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Grammar, Lead
-from modelpack.engine.marks import JSON_SPACE, expression
+from modelpack.engine.loosening import OPTIONS, loosened
+from modelpack.engine.marks import expression
+from modelpack.engine.schemas import check_schema
 from modelpack.errors import InputError
 from modelpack.template.replies.detect import Calls, Form
 from modelpack.template.replies.tools import Tools
@@ -97,7 +99,11 @@ def lead_of(form: Form, *, think: Think, inside: bool, calls: bool) -> Lead | No
 
 def _arguments(schema: object) -> dict[str, object]:
     """Return the *schema* of arguments: an object, with nothing in it that is not named there."""
-    said = dict(schema) if isinstance(schema, Mapping) else {}
+    loose = loosened(schema)
+    check_schema(loose)
+    said = dict(loose) if isinstance(loose, Mapping) else {}
     if "properties" in said:
         said.setdefault("additionalProperties", False)
-    return {"type": "object", **said, "x-guidance": {"whitespace_pattern": JSON_SPACE}}
+    guidance = said.get("x-guidance")
+    strict = isinstance(guidance, Mapping) and guidance.get("lenient") is False
+    return {"type": "object", **said, "x-guidance": {**OPTIONS, "lenient": not strict}}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import decimal
 import json
 import math
 
 import openai
+import pydantic
 import pytest
 from support.serving import ANSWER, MODEL, QUESTION, WEATHER, serving
 
@@ -145,6 +147,30 @@ def test_a_schema_is_kept_to(client):
         model=MODEL, messages=ask("a number"), response_format=form, max_tokens=60, **GREEDY
     )
     assert 1 <= json.loads(said.choices[0].message.content)["n"] <= 9
+
+
+def test_schemas_that_no_grammar_can_say_all_of_are_taken(client):
+    class Page(pydantic.BaseModel):
+        home: pydantic.HttpUrl
+        price: decimal.Decimal
+        tags: set[str]
+
+    form = openai.lib._parsing._completions.type_to_response_format_param(Page)
+    tool = openai.pydantic_function_tool(Page)
+    options = {"model": MODEL, "messages": ask("a page"), "max_tokens": 20, **GREEDY}
+    said = client.chat.completions.create(**options, response_format=form)
+    assert said.choices[0].message.content.startswith('{"home":')
+    said = client.chat.completions.create(**options, tools=[tool], tool_choice="required")
+    assert said.usage.completion_tokens == 20
+
+
+def test_a_tool_whose_schema_takes_too_long_is_refused(client):
+    schema = {"type": "object", "properties": {"a": {"type": "string", "pattern": "a" * 5_000}}}
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+    with pytest.raises(openai.BadRequestError, match="a pattern of 5,000 characters"):
+        client.chat.completions.create(
+            model=MODEL, messages=ask("x"), tools=[tool], tool_choice="required"
+        )
 
 
 def test_log_probabilities_are_told(client):
