@@ -9,6 +9,7 @@ import shutil
 import pytest
 from support.serving import ANSWER, EXAMPLE, MODEL, QUESTION, serving, tiny_store, until
 
+from modelpack.oci.digest import Digest
 from modelpack.server.registry import RegistrySettings, running
 
 pytestmark = pytest.mark.model
@@ -130,6 +131,20 @@ def test_no_server_is_said_plainly(cli, monkeypatch):
     assert "does not answer" in cli("list").error(10)
     monkeypatch.setenv("MODELPACK_HOST", "::::")
     assert "not an address" in cli("ps").error(2)
+
+
+def test_what_a_push_of_the_server_leaves_behind_is_a_warning_here(cli, served, tmp_path):
+    with running(RegistrySettings(root=tmp_path / "registry", listen="127.0.0.1:0")) as url:
+        name = f"{url.removeprefix('http://')}/team/tiny:1"
+        cli("cp", MODEL, name)
+        subject = served.context.find(MODEL).manifest.digest
+        lost = served.context.store.layout.referrer(subject, Digest.of(b"a signature"))
+        lost.parent.mkdir(parents=True)
+        lost.write_bytes(b"A signature")
+        pushed = cli("push", "-q", name)
+    assert pushed.code == 0
+    assert pushed.err.startswith("Warning: left behind sha256:")
+    assert pushed.err.count("\n") == 1
 
 
 def test_keys_are_made_listed_and_removed(cli, tmp_path):
