@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modelpack.engine.marks import JSON_SPACE
+from modelpack.errors import InputError
 
 OPTIONS: Mapping[str, object] = {"whitespace_pattern": JSON_SPACE, "lenient": True}
 """How llguidance is to take a schema that does not say so itself, in `x-guidance`."""
@@ -27,11 +28,18 @@ _LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
 
 
 def loosened(schema: object) -> object:
-    """Return *schema* in words that a grammar can keep, where there are such."""
+    """Return *schema* in words that a grammar can keep, where there are such.
+
+    Raises:
+        InputError: it is nested too deep.
+    """
     guidance = schema.get("x-guidance") if isinstance(schema, Mapping) else None
     if isinstance(guidance, Mapping) and guidance.get("lenient") is False:
         return schema
-    return _Loosening(schema).of(schema)
+    try:
+        return _Loosening(schema).of(schema)
+    except RecursionError:
+        raise InputError("the JSON schema is nested too deep") from None
 
 
 class _Loosening:

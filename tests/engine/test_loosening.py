@@ -195,3 +195,11 @@ def test_what_a_grammar_can_say_stays_as_it_is(schema):
 )
 def test_what_looks_ahead_or_behind_is_taken_out_of_patterns(pattern, left):
     assert without_looks(pattern) == left
+
+
+def test_a_schema_without_a_bottom_is_refused():
+    schema: dict[str, object] = {"type": "string"}
+    for _ in range(10_000):
+        schema = {"type": "array", "items": schema}
+    with pytest.raises(InputError, match="nested too deep"):
+        loosened(schema)
