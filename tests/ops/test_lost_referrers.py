@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import pytest
 from fakes.models import build_model, context_at
-from support.models import manifest_of
+from support.models import sign
 
 from modelpack.content.layout import FolderLayout
 from modelpack.content.tarball import TarLayout
 from modelpack.errors import StoreError
 from modelpack.oci.digest import Digest
-from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
-from modelpack.oci.reference import Reference
 from modelpack.ops.archive import save
 from modelpack.ops.push import push
 from modelpack.registry.referrers import ReferringRepository
 from modelpack.server.registry import RegistrySettings, running
-
-KIND = "application/x.signature"
 
 
 @pytest.fixture
@@ -36,30 +32,14 @@ def host(tmp_path):
         yield url.removeprefix("http://")
 
 
-def signed(context, model: Manifest, text: bytes) -> Manifest:
-    """Keep a manifest about *model*, with *text* in its only layer."""
-    plain = manifest_of(context.store, text)
-    value = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": KIND,
-        "config": plain.config.to_json(),
-        "layers": [layer.to_json() for layer in plain.layers],
-        "subject": model.descriptor.to_json(),
-    }
-    manifest = Manifest.parse(canonical_json(value))
-    context.store.name(Reference("", "tiny", "", manifest.digest), manifest)
-    return manifest
-
-
 @pytest.fixture
 def sound(context, model):
-    return signed(context, model, b"one")
+    return sign(context.store, model, b"one")
 
 
 @pytest.fixture
 def other(context, model):
-    return signed(context, model, b"two")
+    return sign(context.store, model, b"two")
 
 
 def manifest_damaged(context, lost):

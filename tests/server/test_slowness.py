@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-import select
 import socket
 import time
 
 import pytest
 from server.test_zerocopy import asking, being_read, comes_true
+from support.slow import is_dropped, trickle
 
 from modelpack import limits
 from modelpack.server import hosting, patience
@@ -28,13 +28,6 @@ def impatient(monkeypatch):
     monkeypatch.setattr(limits, "ANSWER_TIMEOUT_S", 1.0)
     monkeypatch.setattr(hosting, "VAIN_TIMEOUT_S", 1.0)
     monkeypatch.setattr(answers, "BODY_TIMEOUT_S", 1.0)
-
-
-def is_dropped(sock):
-    """Wait until the server has dropped the connection, without reading from it."""
-    poll = select.poll()
-    poll.register(sock, select.POLLERR)
-    return bool(poll.poll(20_000))
 
 
 @pytest.mark.parametrize("by_kernel", [True, False])
@@ -79,15 +72,7 @@ def test_who_sends_a_little_now_and_then_is_refused_and_what_came_is_kept(client
     head = f"PATCH {location} HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n"
     with socket.create_connection(client.address, timeout=30) as sock:
         sock.sendall(head.encode())
-        sock.setblocking(False)
-        sent, answer = 0, b""
-        while not answer and sent < 200:
-            sent += sock.send(b"x")
-            time.sleep(0.05)
-            try:
-                answer = sock.recv(65536)
-            except BlockingIOError:
-                continue
+        sent, answer = trickle(sock, b"x")
     assert answer.startswith(b"HTTP/1.1 408")
     assert 10 <= int(client.ask("GET", location).headers["Range"][2:]) + 1 <= sent < 100
 

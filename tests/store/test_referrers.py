@@ -8,10 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
-from support.models import manifest_of
+from support.models import SIGNATURE, manifest_of, sign
 
 from modelpack.errors import ManifestError, NotFoundError
-from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json
 from modelpack.oci.reference import Reference
 from modelpack.store.gc import collect
 from modelpack.store.local import LocalStore
@@ -19,7 +18,6 @@ from modelpack.store.referrers import divide
 from modelpack.store.survey import survey
 
 NAME, OTHER = Reference.parse("ghcr.io/team/model:1"), Reference.parse("other:2")
-KIND = "application/x.signature"
 
 
 @pytest.fixture
@@ -34,30 +32,14 @@ def model(store):
     return manifest
 
 
-def about(store: LocalStore, subject: Manifest, text: bytes = b"signed") -> Manifest:
-    """Keep a manifest about *subject*, with *text* in its only layer."""
-    plain = manifest_of(store, text)
-    value = {
-        "schemaVersion": 2,
-        "mediaType": OCI_MANIFEST,
-        "artifactType": KIND,
-        "config": plain.config.to_json(),
-        "layers": [layer.to_json() for layer in plain.layers],
-        "subject": subject.descriptor.to_json(),
-    }
-    manifest = Manifest.parse(canonical_json(value))
-    store.name(Reference("ghcr.io", "team/model", "", manifest.digest), manifest)
-    return manifest
-
-
 def blobs(store: LocalStore) -> set[str]:
     return {path.name for path in store.layout.blobs.iterdir()}
 
 
 def test_a_referrer_is_found_by_its_subject_and_by_its_digest_but_has_no_name(store, model):
-    signature = about(store, model)
+    signature = sign(store, model)
     (found,) = store.referrers(model.digest)
-    assert (found.digest, found.artifact_type) == (signature.digest, KIND)
+    assert (found.digest, found.artifact_type) == (signature.digest, SIGNATURE)
     assert store.referrers(model.digest, "application/else") == ()
     assert store.referrers(signature.digest) == ()
     assert store.resolve(Reference("", "x", "", signature.digest)).raw == signature.raw
@@ -66,7 +48,7 @@ def test_a_referrer_is_found_by_its_subject_and_by_its_digest_but_has_no_name(st
 
 def test_removing_the_last_name_removes_what_refers_to_it_and_what_refers_to_that(store, model):
     store.name(OTHER, model)
-    about(store, about(store, model), b"signed again")
+    sign(store, sign(store, model), b"signed again")
     store.remove([NAME])
     assert len(store.referrers(model.digest)) == 1
     store.remove([OTHER])
@@ -76,7 +58,7 @@ def test_removing_the_last_name_removes_what_refers_to_it_and_what_refers_to_tha
 
 def test_a_layer_that_a_living_referrer_needs_stays(store, model):
     text = b"shared"
-    about(store, model, text)
+    sign(store, model, text)
     store.name(OTHER, manifest_of(store, text))
     before = blobs(store)
     store.remove([OTHER])
@@ -84,9 +66,9 @@ def test_a_layer_that_a_living_referrer_needs_stays(store, model):
 
 
 def test_prune_keeps_the_living_and_removes_the_dead(store, model):
-    living = about(store, model)
+    living = sign(store, model)
     absent = manifest_of(store, b"absent")
-    dead = about(store, absent, b"signed")
+    dead = sign(store, absent, b"signed")
     found = collect(store.layout, time.time(), dry_run=True)
     assert [manifest.digest for manifest in found.referrers] == [dead.digest]
     collect(store.layout, time.time(), dry_run=False)
@@ -97,25 +79,25 @@ def test_prune_keeps_the_living_and_removes_the_dead(store, model):
 
 
 def test_a_name_that_cannot_be_read_keeps_every_referrer(store, model):
-    about(store, model)
+    sign(store, model)
     store.layout.manifest(NAME).write_text("{")
     collect(store.layout, time.time(), dry_run=False)
     assert len(store.referrers(model.digest)) == 1
 
 
 def test_what_refers_to_a_model_counts_among_what_it_needs(store, model):
-    signature = about(store, model, b"a signature")
+    signature = sign(store, model, b"a signature")
     needed = {blob.digest for blob in survey(store.layout).needs()[NAME.name]}
     assert needed == {blob.digest for m in (model, signature) for blob in m.blobs}
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"[]", b"{}"])
 def test_a_damaged_referrer_is_listed_and_cannot_be_had(store, model, raw):
-    signature = about(store, model)
+    signature = sign(store, model)
     store.layout.referrer(model.digest, signature.digest).write_bytes(raw)
     (entry,) = store.referrers(model.digest)
     assert entry.digest == signature.digest
-    assert store.referrers(model.digest, KIND) == ()
+    assert store.referrers(model.digest, SIGNATURE) == ()
     with pytest.raises(ManifestError, match="is damaged"):
         store.resolve(Reference("ghcr.io", "team/model", "", signature.digest))
     assert survey(store.layout).foreign == ()
@@ -128,7 +110,7 @@ def damage(store, subject, referrer):
 
 
 def test_a_damaged_referrer_keeps_every_blob_while_its_subject_is_here(store, model):
-    path = damage(store, model, about(store, model))
+    path = damage(store, model, sign(store, model))
     before = blobs(store)
     (doubt,) = collect(store.layout, time.time(), dry_run=False).unreadable
     assert str(path) in str(doubt)
@@ -139,19 +121,19 @@ def test_a_damaged_referrer_keeps_every_blob_while_its_subject_is_here(store, mo
 
 
 def test_a_damaged_referrer_goes_with_its_subject(store, model):
-    path = damage(store, model, about(store, model))
+    path = damage(store, model, sign(store, model))
     store.remove([NAME])
     assert not path.exists()
     collect(store.layout, time.time(), dry_run=False)
     assert blobs(store) == set()
-    dead = damage(store, model, about(store, model))
+    dead = damage(store, model, sign(store, model))
     assert collect(store.layout, time.time(), dry_run=False).unreadable == ()
     assert not dead.exists()
     assert blobs(store) == set()
 
 
 def test_a_folder_of_referrers_that_is_shut_keeps_every_blob(store, model, monkeypatch):
-    about(store, model)
+    sign(store, model)
     before = blobs(store)
     shut = store.layout.referrers_of(model.digest)
     iterdir = Path.iterdir
@@ -167,6 +149,6 @@ def test_a_folder_of_referrers_that_is_shut_keeps_every_blob(store, model, monke
 
 
 def test_two_referrers_in_a_circle_do_not_keep_each_other(store, model):
-    first, second = about(store, model), about(store, manifest_of(store, b"gone"), b"x")
+    first, second = sign(store, model), sign(store, manifest_of(store, b"gone"), b"x")
     living, dead = divide([model.digest], survey(store.layout).referrers)
     assert ([one.manifest for one in living], [one.manifest for one in dead]) == ([first], [second])

@@ -8,7 +8,8 @@ from pathlib import Path
 from modelpack.builder.plan import Cut
 from modelpack.config import Settings
 from modelpack.oci.descriptor import Descriptor
-from modelpack.oci.manifest import Manifest, encode
+from modelpack.oci.manifest import OCI_MANIFEST, Manifest, canonical_json, encode
+from modelpack.oci.reference import Reference
 from modelpack.ops.build import BuildOptions, Built, build
 from modelpack.ops.context import Context
 from modelpack.ops.model import StoredModel
@@ -18,6 +19,8 @@ from modelpack.store.local import LocalStore
 WHOLE = Cut(size=None)
 LAYERED = Cut(size=40_000)
 BY_TENSOR = Cut(size=40_000, layering="tensor")
+SIGNATURE = "application/x.signature"
+"""The artifact type of what `sign` keeps."""
 
 
 def context_in(root: Path, **environment: str) -> Context:
@@ -64,6 +67,22 @@ def manifest_of(store: LocalStore, *layers: bytes, config: bytes = b"{}") -> Man
         layers=[add_blob(store, layer) for layer in layers],
         annotations={},
     )
+
+
+def sign(store: LocalStore, subject: Manifest, text: bytes = b"signed") -> Manifest:
+    """Keep a manifest about *subject* in *store*, with *text* in its only layer."""
+    plain = manifest_of(store, text)
+    value = {
+        "schemaVersion": 2,
+        "mediaType": OCI_MANIFEST,
+        "artifactType": SIGNATURE,
+        "config": plain.config.to_json(),
+        "layers": [layer.to_json() for layer in plain.layers],
+        "subject": subject.descriptor.to_json(),
+    }
+    manifest = Manifest.parse(canonical_json(value))
+    store.name(Reference("ghcr.io", "team/model", "", manifest.digest), manifest)
+    return manifest
 
 
 def blob_names(root: Path) -> set[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import select
 import socket
 import threading
 import time
@@ -12,6 +11,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.serving import MODEL, Served, serving, tiny_store
+from support.slow import is_dropped, trickle
 
 from modelpack import limits
 from modelpack.server import hosting
@@ -62,15 +62,7 @@ def test_who_trickles_is_dropped_and_holds_no_place(tmp_path, impatient):
 def test_who_sent_much_quickly_may_not_trickle_for_long(own, impatient):
     with sending(own, "POST /api/chat", size=2**24) as sock:
         sock.sendall(b" " * 2**20)  # a minute's worth
-        sock.setblocking(False)
-        began, answer = time.monotonic(), b""
-        while not answer and time.monotonic() - began < 20:
-            sock.send(b" ")
-            time.sleep(0.05)
-            try:
-                answer = sock.recv(65536)
-            except BlockingIOError:
-                continue
+        _, answer = trickle(sock, b" ")
     assert answer.startswith(b"HTTP/1.1 408")
 
 
@@ -98,9 +90,7 @@ def test_who_reads_nothing_of_an_answer_that_is_there_is_let_go(own, impatient):
     body = b'{"model": "wordy"}'
     with sending(own, "POST /api/show", size=len(body)) as sock:
         sock.sendall(body)
-        poll = select.poll()
-        poll.register(sock, select.POLLERR)
-        assert poll.poll(20_000)  # it was dropped; nothing of it was read
+        assert is_dropped(sock)
 
 
 def test_who_says_nothing_between_two_requests_may_stay(own, impatient):
