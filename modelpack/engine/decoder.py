@@ -9,6 +9,7 @@ import ctypes
 from array import array
 from typing import TYPE_CHECKING
 
+from modelpack.engine.bystanders import waiting_of
 from modelpack.engine.media import is_media, number_of, without_media
 from modelpack.engine.sampler import LlamaSampler, Rows, build_sampler
 from modelpack.errors import EngineError
@@ -127,6 +128,7 @@ class LlamaDecoder:
         self._rows = int(library.llama_n_batch(context))
         self._batch = Batch(library, self._rows)
         self._stop = StopSign(library, context)
+        self._waiting = waiting_of(library)
         self._vision = vision
         self._gaps: dict[int, list[tuple[int, int]]] = {}
         """Where each slot has a picture, and how many fewer positions than tokens it takes."""
@@ -155,6 +157,8 @@ class LlamaDecoder:
             self._threads = threads
         status = self._decode(self._context, self._batch.value)
         self._stop.lower()
+        if self._waiting is not None:
+            self._waiting.stepped()
         if status == _NO_ROOM:
             return "full"
         if status == _ABORTED:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from modelpack.engine import llamacpp
 from modelpack.engine.base import CONTEXT, Chunk
+from modelpack.engine.bystanders import waiting_of
 from modelpack.engine.decoder import Batch
 from modelpack.engine.loading import metadata_of
 from modelpack.engine.purpose import LAST_RANKS, RANK, pooling_of
@@ -58,6 +59,7 @@ class PooledContext:
         self._numpy = importlib.import_module("numpy")
         self._model = model
         self._context: Handle | None = None
+        self._waiting = waiting_of(library)
         self._decode = self._choose_decode()
         trained = int(library.llama_model_n_ctx_train(model)) or CONTEXT
         self.n_ctx = max(_LEAST, min(options.n_ctx or CONTEXT, trained))
@@ -158,6 +160,8 @@ class PooledContext:
         if chunks[0].output:
             ctypes.memset(self._batch.value.logits, 1, self._batch.value.n_tokens)
         status = self._decode(self._context, self._batch.value)
+        if self._waiting is not None:
+            self._waiting.stepped()
         if status:
             raise EngineError(f"llama.cpp could not compute the vectors (status {status})")
 

@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelpack import limits
+from modelpack.engine import waiting
 from modelpack.engine.closing import Closing
 from modelpack.errors import EngineError, MissingExtraError, ModelPackError
 from modelpack.runtime.worker.frames import Frames
@@ -32,9 +33,6 @@ Progress: TypeAlias = Callable[[float], None]
 _NEEDED = ("llama_cpp", "numpy", "jinja2", "gotpl")
 _CHILD = "modelpack.runtime.worker.child"
 _LAST_WORDS = 64 * 1024
-_WAITING = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
-_SPINS = "1000"
-"""Turns that a thread waits for the others before it sleeps: some microseconds."""
 _MALLOC = "GLIBC_TUNABLES"
 _HUGE_PAGES = "glibc.malloc.hugetlb=1"
 """Memory in huge pages where the kernel gives them to who asks; glibc 2.35 and later."""
@@ -181,15 +179,14 @@ class Child(Closing):
 
 
 def worker_environment() -> dict[str, str]:
-    """Return ours, in which threads that compute together do not wait in circles for long.
+    """Return ours, with how threads that compute together wait, see `modelpack.engine.waiting`.
 
-    Without that, one that has lost its core to another program keeps all others from theirs: a
-    model can become ten times slower beside one busy program. And weights that llama.cpp rearranges
-    lie in huge pages: a token goes through all of them. What the user has set stays.
+    And weights that llama.cpp rearranges lie in huge pages: a token goes through all of them. What
+    the user has set stays.
     """
     said = dict(os.environ)
-    if not any(name in said for name in _WAITING):
-        said["GOMP_SPINCOUNT"] = _SPINS
+    if not any(name in said for name in waiting.VARIABLES):
+        said["GOMP_SPINCOUNT"] = waiting.spins()
     said.setdefault(_MALLOC, _HUGE_PAGES)
     return said
 
