@@ -246,11 +246,19 @@ class Choice(NamedTuple):
     token: int
     complete: bool = False
     """Whether the grammar allows nothing after it, and after what is forced."""
-    logprob: float = 0.0
-    top: tuple[tuple[int, float], ...] = ()
-    """The likeliest tokens and their log-probabilities."""
     forced: tuple[int, ...] = ()
     """Tokens that follow it in any case: the grammar allows no others."""
+
+
+class Likely(NamedTuple):
+    """How likely the model itself found a token that was chosen."""
+
+    logprob: float
+    """The natural logarithm of its probability."""
+    top: Sequence[int] = ()
+    """The likeliest tokens in its place, the best one first."""
+    top_logprobs: Sequence[float] = ()
+    """The logarithms of their probabilities."""
 
 
 class Flag(Protocol):
@@ -309,6 +317,9 @@ class Sampler(Protocol):
         Raises:
             EngineError: the grammar allows no token, or became too complex.
         """
+
+    def measured(self) -> list[Likely]:
+        """Return how likely the tokens chosen since the last call were, where that is wanted."""
 
     def close(self) -> None:
         """Free what it holds."""

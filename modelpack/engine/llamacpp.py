@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ERRORS = ErrorLines()
+HOLD_S = 0.01
+"""See `modelpack.engine.telling`."""
 _KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """The numbers of `ggml_type`."""
 
@@ -183,6 +185,7 @@ class Engine(Closing):
             slots=options.slots,
             prompt_chunk=PROMPT_CHUNK if self._is_on_gpu(options) else PROMPT_CHUNK_CPU,
             apart=not options.pool,
+            hold_s=HOLD_S,
         )
         self._decoder = LlamaDecoder(
             library,

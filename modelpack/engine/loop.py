@@ -36,7 +36,8 @@ from modelpack.engine.media import is_media
 from modelpack.engine.memory import Memory
 from modelpack.engine.overflow import ENDLESS, plan_truncation
 from modelpack.engine.pace import BRIEF, Pace
-from modelpack.engine.slots import Clock, Job, Slot
+from modelpack.engine.slots import Job, Slot
+from modelpack.engine.telling import Clock, Telling
 from modelpack.errors import EngineError, ModelPackError
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ class Bounds:
     apart: bool = False
     """Whether answers and prompts take turns: where each slot has memory of its own, llama.cpp
     computes them one after the other in any case, and not in the best way."""
+    hold_s: float = 0.0
+    """How long a text waits for more of it, in seconds, where log-probabilities go with it."""
 
 
 class _Part(NamedTuple):
@@ -144,7 +147,12 @@ class Loop:
         tokens = gap.cut(tokens)
         sampler = self._decoder.sampler(request, tokens)
         self._numbers += 1
-        job = Job(self._numbers, request, self._clock, tokens, sampler, truncated=gap.count)
+        telling = Telling(
+            request, sampler, self._detokenizer, clock=self._clock, hold_s=self._bounds.hold_s
+        )
+        job = Job(
+            self._numbers, request, self._clock, tokens, sampler, telling, truncated=gap.count
+        )
         self._queue.append(job)
         return self._numbers
 
@@ -213,9 +221,10 @@ class Loop:
         self._abandon(job.number)
         return said
 
-    def _fail(self, job: Job, error: ModelPackError) -> Owned:
+    def _fail(self, job: Job, error: ModelPackError) -> list[Owned]:
+        waiting: list[Owned] = [(job.number, event) for event in job.telling.waiting()]
         self._abandon(job.number)
-        return job.number, Failed(error)
+        return [*waiting, (job.number, Failed(error))]
 
     def _abandon(self, number: int) -> None:
         for job in self._jobs():
@@ -315,7 +324,7 @@ class Loop:
     def _fail_all(self, parts: list[_Part], error: EngineError) -> list[Owned]:
         for part in parts:
             self._memory.trim(part.slot, 0)
-        return [self._fail(part.job, error) for part in parts]
+        return [said for part in parts for said in self._fail(part.job, error)]
 
     def _relieve(self) -> list[Owned]:
         """Make room in memory; return what there is to say where somebody was given up."""
@@ -328,12 +337,12 @@ class Loop:
         self._queue.appendleft(job)
         self._crowded = True
         if relief.action == "preempt":
-            return []
+            return [(job.number, event) for event in job.telling.waiting()]
         error = EngineError(
             "there is no memory left for this request, even alone",
             hint="lower the parameter num_ctx, or begin a new conversation",
         )
-        return [self._fail(job, error)]
+        return self._fail(job, error)
 
     def _choose(self, parts: list[_Part]) -> list[Owned]:
         for slot, job, chunk in parts:
@@ -348,14 +357,14 @@ class Loop:
             try:
                 choice = job.sampler.sample(row, max(0, min(FORCED, n_ctx - len(slot.held) - 1)))
             except EngineError as error:
-                said.append(self._fail(job, error))
+                said += self._fail(job, error)
             else:
                 said += self._accept(slot, job, choice)
         return said
 
     def _accept(self, slot: Slot, job: Job, choice: Choice) -> list[Owned]:
         n_ctx = self._bounds.n_ctx
-        events, reason = job.take(choice, self._detokenizer, endless=ENDLESS * n_ctx)
+        events, reason = job.take(choice, endless=ENDLESS * n_ctx)
         said: list[Owned] = [(job.number, event) for event in events]
         if reason is None and len(slot.held) >= n_ctx and not self._memory.shift(slot, job):
             reason = "length"

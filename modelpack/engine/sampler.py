@@ -10,7 +10,7 @@ import importlib
 import math
 from typing import TYPE_CHECKING
 
-from modelpack.engine.base import Choice
+from modelpack.engine.base import Choice, Likely
 from modelpack.engine.logprobs import Logprobs
 from modelpack.engine.sampling import Stage, count_candidates, plan_chain
 from modelpack.engine.shortlist import WORTHWHILE, Array, Mask, Shortlist
@@ -112,18 +112,21 @@ class LlamaSampler:
         Raises:
             EngineError: the grammar allows no token, or became too complex.
         """
-        if self.logprobs is None:
+        if self.logprobs is not None:
+            self.logprobs.note(self._rows[row])
             token = self._next(row)
-            forced: tuple[int, ...] = ()
-            if self._forced:
-                forced = tuple(self._forced[:room])
-                del self._forced[:room]
-            return Choice(token, self._complete and not self._forced, forced=forced)
-        logits = self._rows[row]
-        norm, top = self.logprobs.measure(logits)
+            self.logprobs.chose(token)
+            return Choice(token, self._complete and not self._forced)
         token = self._next(row)
-        logprob = min(0.0, float(logits[token]) - norm)
-        return Choice(token, self._complete and not self._forced, logprob, top)
+        forced: tuple[int, ...] = ()
+        if self._forced:
+            forced = tuple(self._forced[:room])
+            del self._forced[:room]
+        return Choice(token, self._complete and not self._forced, forced)
+
+    def measured(self) -> list[Likely]:
+        """Return how likely the tokens chosen since the last call were, where that is wanted."""
+        return self.logprobs.take() if self.logprobs is not None else []
 
     def close(self) -> None:
         """Free the chain; a second time does nothing."""

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
 
 from modelpack.engine.base import (
     Choice,
-    Delta,
-    Detokenizer,
     Event,
     Finished,
     Reason,
     Request,
     Sampler,
     Statistics,
-    TokenLogprob,
 )
 from modelpack.engine.batch import common_prefix
 from modelpack.engine.media import run_length, without_media
-from modelpack.engine.text import TextStream
-
-Clock: TypeAlias = Callable[[], float]
+from modelpack.engine.telling import Clock, Telling
 
 
 @dataclass(slots=True)
@@ -36,8 +29,8 @@ class Job:
     tokens: Sequence[int]
     """What is to be in memory before the next token can be chosen."""
     sampler: Sampler
+    telling: Telling
     truncated: int = 0
-    text: TextStream = field(init=False)
     pending: Sequence[int] = ()
     """Tokens that are next to be computed."""
     unread: int = 0
@@ -55,13 +48,10 @@ class Job:
     started_s: float = 0.0
     prompt_done_s: float = 0.0
     prompt_tokens: int = field(init=False)
-    _logprobs: deque[TokenLogprob] = field(init=False, default_factory=deque)
-    """Those not told yet."""
     _known: list[int] = field(init=False)
     """Prompt and answer, where they are wanted."""
 
     def __post_init__(self) -> None:
-        self.text = TextStream(self.request.sampling.stop)
         self.prompt_tokens = len(self.tokens)
         self._known = list(self.tokens) if self.request.wants_tokens else []
         self.asked_s = self.clock()
@@ -107,20 +97,18 @@ class Job:
         self.generated += 1
         self.pending = (*self.pending, token)
 
-    def take(
-        self, choice: Choice, detokenizer: Detokenizer, *, endless: int
-    ) -> tuple[list[Event], Reason | None]:
+    def take(self, choice: Choice, *, endless: int) -> tuple[list[Event], Reason | None]:
         """Return what the next tokens let us tell, and why the answer ends if it does.
 
         One without a bound ends after *endless* tokens.
         """
         if not choice.forced:
             self.certain = 1
-            return self._take(choice, detokenizer, endless)
+            return self._take(choice, endless)
         *others, last = map(Choice, (choice.token, *choice.forced))
         events: list[Event] = []
         for one in (*others, last._replace(complete=choice.complete)):
-            more, reason = self._take(one, detokenizer, endless)
+            more, reason = self._take(one, endless)
             events += more
             if reason is not None:
                 break
@@ -130,8 +118,8 @@ class Job:
     def end(self, reason: Reason) -> list[Event]:
         """Return the rest of the text, if any, and the end."""
         self.close()
-        rest = self._tell(self.text.finish())
-        stop = self.text.stop if reason == "stop" else ""
+        rest = self.telling.rest()
+        stop = self.telling.stop if reason == "stop" else ""
         known = tuple(without_media(self._known))
         return [*rest, Finished(reason, self._statistics(), stop, known)]
 
@@ -139,40 +127,22 @@ class Job:
         """Free the sampler; a second time does nothing."""
         self.sampler.close()
 
-    def _take(
-        self, choice: Choice, detokenizer: Detokenizer, endless: int
-    ) -> tuple[list[Event], Reason | None]:
-        request, text, token = self.request, self.text, choice.token
+    def _take(self, choice: Choice, endless: int) -> tuple[list[Event], Reason | None]:
+        request, token = self.request, choice.token
         limit = request.sampling.num_predict
         if limit == 0:
             return [], "length"
         self.sampled(token)
-        if detokenizer.ends(token):
+        if self.telling.ends(token):
             return [], "stop"
         if request.wants_tokens:
             self._known.append(token)
-        if request.logprobs:
-            self._logprobs.append(_describe(choice, detokenizer, text.decoded))
-        piece = detokenizer.piece(token)
-        if token in request.spoken:
-            piece = detokenizer.spelling(token)
-        events = self._tell(text.feed(piece))
-        if text.stop or choice.complete or 0 < request.repeats < self.repeated:
+        events: list[Event] = [*self.telling.token(token)]
+        if self.telling.stop or choice.complete or 0 < request.repeats < self.repeated:
             return events, "stop"
         if self.generated >= (limit if limit > 0 else endless):
             return events, "length"
         return events, None
-
-    def _tell(self, text: str) -> list[Event]:
-        if not text:
-            return []
-        if not self._logprobs:
-            return [Delta(text)]
-        waiting, given = self._logprobs, self.text.given
-        told: list[TokenLogprob] = []
-        while waiting and waiting[0].start < given:
-            told.append(waiting.popleft())
-        return [Delta(text, tuple(told))]
 
     def _statistics(self) -> Statistics:
         now = self.clock()
@@ -188,12 +158,6 @@ class Job:
             truncated_tokens=self.truncated,
             shifted_tokens=self.shifted,
         )
-
-
-def _describe(choice: Choice, detokenizer: Detokenizer, start: int) -> TokenLogprob:
-    spelling = detokenizer.spelling
-    top = tuple([TokenLogprob(token, spelling(token), value) for token, value in choice.top])
-    return TokenLogprob(choice.token, spelling(choice.token), choice.logprob, top, start)
 
 
 @dataclass(slots=True)

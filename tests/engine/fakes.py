@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from modelpack.engine.base import Borders, Choice, Chunk, Outcome, Request
+from modelpack.engine.base import Borders, Choice, Chunk, Likely, Outcome, Request
 from modelpack.engine.loop import Bounds, Loop
 from modelpack.errors import EngineError
 
@@ -92,13 +92,19 @@ class AlphabetSampler:
         self._decoder = decoder
         self._open = True
         self._forced = ""
+        self._chosen: list[int] = []
 
     def sample(self, row: int, room: int) -> Choice:
         token = self._decoder.after(row)
         forced = self._forced[1:] or self._decoder.forces.get(chr(token), "")
         self._forced = forced[room:]
-        top = (token, -0.5), (ord("!"), -2.0)
-        return Choice(token, logprob=-0.5, top=top, forced=tuple(map(ord, forced[:room])))
+        self._chosen += [token, *map(ord, forced[:room])]
+        return Choice(token, forced=tuple(map(ord, forced[:room])))
+
+    def measured(self) -> list[Likely]:
+        """Each token but `!`, which is second best."""
+        chosen, self._chosen = self._chosen, []
+        return [Likely(-0.5, (token, ord("!")), (-0.5, -2.0)) for token in chosen]
 
     def close(self) -> None:
         self._decoder.open_samplers -= self._open

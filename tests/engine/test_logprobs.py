@@ -58,16 +58,40 @@ def test_the_likeliest_come_with_what_they_stand_for():
 
 
 @pytest.mark.model
-@pytest.mark.parametrize("top", [0, 1, 5, 5000])
-def test_they_are_those_of_a_softmax(top):
+@pytest.mark.parametrize("size", [300, 5000, 100_000])
+@pytest.mark.parametrize("top", [0, 1, 5, 300])
+def test_they_are_those_of_a_softmax(top, size):
     numpy = pytest.importorskip("numpy")
-    logits = (numpy.random.default_rng(1).standard_normal(5000) * 4).astype("f4")
-    norm, best = Logprobs(top, 5000).measure(logits)
+    logits = (numpy.random.default_rng(1).standard_normal(size) * 4).astype("f4")
+    logits[7:12] = logits.max() - 1  # of equals, the first one is first
+    logprobs = Logprobs(top, size)
+    logprobs.note(logits)
+    logprobs.chose(3)
+    (found,) = logprobs.take()
     exact = logits.astype("f8") - math.log(numpy.exp(logits.astype("f8")).sum())
-    assert norm == pytest.approx(float(logits[0]) - exact[0], abs=1e-4)
+    assert found.logprob == pytest.approx(exact[3], abs=1e-4)
     order = numpy.argsort(-exact, kind="stable")[:top]
-    assert [token for token, _ in best] == order.tolist()
-    assert [value for _, value in best] == pytest.approx(exact[order].tolist(), abs=1e-4)
+    assert list(found.top) == order.tolist()
+    assert list(found.top_logprobs) == pytest.approx(exact[order].tolist(), abs=1e-4)
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("size", [300, 5000, 20_000, 100_000])
+def test_they_are_the_same_whatever_is_measured_with_them(size):
+    numpy = pytest.importorskip("numpy")
+    rows = (numpy.random.default_rng(2).standard_normal((300, size)) * 4).astype("f4")
+    one, many = Logprobs(5, size), Logprobs(5, size)
+    alone = []
+    for token, row in enumerate(rows):
+        for logprobs in (one, many):
+            changed = row.copy()
+            logprobs.note(changed)
+            if size < 8192:  # a grammar's mask is put on it
+                changed += numpy.where(numpy.arange(size) == token, 0, -numpy.inf)
+            logprobs.chose(token)
+        alone += one.take()
+    assert many.take() == alone
+    assert many.take() == []
 
 
 @pytest.fixture(scope="module")
