@@ -51,6 +51,8 @@ class Constraint:
 
     def __init__(self, matcher: Any, vocabulary_size: int) -> None:  # noqa: ANN401 - foreign
         self._matcher = matcher
+        self.is_complete = False
+        """Whether nothing may follow."""
         numpy = importlib.import_module("numpy")
         self._words: Array = numpy.zeros((vocabulary_size + 31) // 32, "<u4")
         self._bytes: Array = self._words.view("u1")
@@ -66,17 +68,31 @@ class Constraint:
         self._check()
         return self._bytes
 
-    def accept(self, *tokens: int) -> bool:
-        """Go on with *tokens*; return whether nothing may follow them.
+    def take(self, token: int) -> bool:
+        """Go on with *token* if it is allowed; return whether it is.
+
+        Raises:
+            EngineError: the grammar became too complex.
+        """
+        matcher = self._matcher
+        if not matcher.try_consume_tokens((token,)):
+            self._check()
+            return False
+        if matcher.is_stopped():
+            self._check()
+            self.is_complete = True
+        return True
+
+    def accept(self, *tokens: int) -> None:
+        """Go on with *tokens*.
 
         Raises:
             EngineError: one of them is not allowed, or the grammar became too complex.
         """
         self._matcher.consume_tokens(tokens)
-        if not self._matcher.is_stopped():
-            return False
-        self._check()
-        return True
+        if self._matcher.is_stopped():
+            self._check()
+            self.is_complete = True
 
     def forced(self) -> list[int]:
         """Return the tokens that are next in any case, because no others are allowed."""

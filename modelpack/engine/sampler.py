@@ -1,5 +1,9 @@
 """Chooses tokens with llama.cpp's links, in the order of the plan, and within a grammar.
 
+What the chain chooses without the grammar is taken if the grammar allows it, which is quickly told;
+otherwise the chain chooses among all that is allowed. llama.cpp and Ollama choose so, too, and with
+a chain that leaves nothing out every token is as likely as among those allowed alone.
+
 Takes the library from `modelpack.engine.llamacpp`, which owns it.
 """
 
@@ -88,6 +92,8 @@ class LlamaSampler:
         self.constraint: Constraint | None = None
         self.mask: Mask | None = None
         """How a grammar is minded where there is no shortlist."""
+        self.guesses = False
+        """Whether a grammar is asked at first for one token, and only then for all it allows."""
         self.logprobs: Logprobs | None = None
         self._forced: list[int] = []
         """What comes next in any case, and is known to the chain and the grammar."""
@@ -138,33 +144,49 @@ class LlamaSampler:
         """Return the next token; where there is no choice, the chain is not asked."""
         if self._forced:
             return self._forced.pop(0)
-        token = self._choose(row)
-        if self.constraint is not None:
-            self._complete = self.constraint.accept(token)
-            forced = () if self._complete else self.constraint.forced()
-            if forced:
-                self.accept(forced)
-                self._complete = self.constraint.accept(*forced)
-                self._forced += forced
+        constraint = self.constraint
+        if constraint is None:
+            return self._choose(row)
+        token = self._guess(row) if self.guesses else -1
+        if token < 0 or not constraint.take(token):
+            token = self._choose_allowed(row, constraint.allowed())
+            constraint.accept(token)
+        if self.shortlist is not None:
+            self.accept((token,))
+        self._complete = constraint.is_complete
+        forced = () if self._complete else constraint.forced()
+        if forced:
+            self.accept(forced)
+            constraint.accept(*forced)
+            self._complete = constraint.is_complete
+            self._forced += forced
         return token
 
     def _choose(self, row: int) -> int:
-        if self.mask is not None and self.constraint is not None:
-            allowed = self.constraint.allowed()
+        """Return what is next without a grammar, which the chain takes note of."""
+        token = self._guess(row) if self.shortlist is not None else -1
+        if token < 0:
+            return int(self._sample(self._chain, self._context, row))
+        self.accept((token,))
+        return token
+
+    def _guess(self, row: int) -> int:
+        """Return what would be next without a grammar, or -1; only a shortlist leaves no trace."""
+        if self.shortlist is not None:
+            return self.shortlist.choose(self._chain, self._rows[row])
+        return int(self._sample(self._chain, self._context, row))
+
+    def _choose_allowed(self, row: int, allowed: Array) -> int:
+        """Return what is next of *allowed*, which only a mask lets the chain take note of."""
+        token = -1
+        if self.shortlist is not None:
+            token = self.shortlist.choose(self._chain, self._rows[row], allowed)
+        elif self.mask is not None:
             self.mask.apply(self._rows[row], allowed)
             token = int(self._sample(self._chain, self._context, row))
-            if not allowed[token >> 3] >> (token & 7) & 1:
-                raise EngineError("the grammar allows no token here")
-            return token
-        if self.shortlist is not None:
-            allowed = None if self.constraint is None else self.constraint.allowed()
-            token = self.shortlist.choose(self._chain, self._rows[row], allowed)
-            if token >= 0:
-                self._library.llama_sampler_accept(self._chain, token)
-                return token
-            if allowed is not None:
-                raise EngineError("the grammar allows no token here")
-        return int(self._sample(self._chain, self._context, row))
+        if token < 0 or not allowed[token >> 3] >> (token & 7) & 1:
+            raise EngineError("the grammar allows no token here")
+        return token
 
 
 def build_sampler(
@@ -191,11 +213,13 @@ def build_sampler(
     # The link for typical tokens would make nonsense of a probability of zero.
     if constraint is not None and vocabulary_size < WORTHWHILE and sampling.typical_p >= 1:
         sampler.mask = Mask(vocabulary_size)
+        sampler.guesses = not sampling.penalizes  # the chain takes note of what is refused, too
     elif worthwhile or constraint is not None:
         biased = [token for token, _ in sampling.logit_bias]
         sampler.shortlist = Shortlist(
             library, count, always=biased, constrained=constraint is not None
         )
+        sampler.guesses = count > 0
     if request.logprobs:
         sampler.logprobs = Logprobs(min(request.top_logprobs, vocabulary_size), vocabulary_size)
     return sampler

@@ -35,12 +35,13 @@ def takes(engine, schema: object, value: object) -> bool:
     constraint = engine.constraints.constraint(Grammar("json_schema", json.dumps(schema)))
     text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
     try:
-        if constraint.accept(*engine.vocabulary.tokenize(text, special=False)):
-            return True
-        end = next(t for t in range(engine.vocabulary.size) if engine.vocabulary.ends(t))
-        return constraint.accept(end)
+        constraint.accept(*engine.vocabulary.tokenize(text, special=False))
+        if not constraint.is_complete:
+            end = next(t for t in range(engine.vocabulary.size) if engine.vocabulary.ends(t))
+            constraint.accept(end)
     except EngineError:
         return False
+    return constraint.is_complete
 
 
 class Colour(enum.StrEnum):
