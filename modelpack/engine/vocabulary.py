@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from modelpack.engine.base import Borders
+from modelpack.engine.cuts import Cuts
 from modelpack.errors import EngineError
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ Handle: TypeAlias = object
 
 _PIECE = 256
 """Bytes that almost every token fits in."""
+_LONG = 16 * 1024
+"""Characters of a text from which on it is looked at where it can be cut."""
 
 
 class LlamaVocabulary:
@@ -107,6 +110,32 @@ class LlamaVocabulary:
 
         Or *between* the tokens that the model's texts begin and end with.
         """
+        if between or len(text) < _LONG:
+            return self._tokenize(text, special=special, between=between)
+        cuts = self._cuts if special else self._plain_cuts
+        tokens: list[int] = []
+        for part in cuts.parts(text):
+            tokens += self._tokenize(part, special=special)
+        return tokens
+
+    @cached_property
+    def _cuts(self) -> Cuts:
+        """Where texts are cut in which names of control tokens are those tokens."""
+        library = self._library
+        also = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
+        return self._cuts_at(also | library.LLAMA_TOKEN_ATTR_USER_DEFINED)
+
+    @cached_property
+    def _plain_cuts(self) -> Cuts:
+        return self._cuts_at(self._library.LLAMA_TOKEN_ATTR_USER_DEFINED)
+
+    def _cuts_at(self, wanted: int) -> Cuts:
+        tokens = self._having(wanted)
+        names = frozenset(name for token in tokens if (name := self._name(token)))
+        strips = self._library.LLAMA_TOKEN_ATTR_LSTRIP
+        return Cuts(names, stripping=any(self._attributes[token] & strips for token in tokens))
+
+    def _tokenize(self, text: str, *, special: bool, between: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
         room = len(data) + 8
         for _ in range(2):

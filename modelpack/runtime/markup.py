@@ -23,8 +23,9 @@ import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
+
+from modelpack.engine.names import finder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -73,13 +74,13 @@ def begin(tokens: list[int], tokenizer: Tokenizer) -> list[int]:
 
 def forges(text: str, tokenizer: Tokenizer) -> bool:
     """Tell whether *text* has texts of control tokens in it."""
-    return _finder(tokenizer.specials).search(text) is not None
+    return finder(tokenizer.specials).search(text) is not None
 
 
 def harmless(value: object, tokenizer: Tokenizer) -> object:
     """Return *value*, as JSON has it, with the texts of control tokens in it broken up."""
     if isinstance(value, str):
-        return _finder(tokenizer.specials).sub(_broken, value)
+        return finder(tokenizer.specials).sub(_broken, value)
     if isinstance(value, Mapping):
         return {
             harmless(name, tokenizer): harmless(said, tokenizer) for name, said in value.items()
@@ -126,7 +127,7 @@ def _align(parts: list[str], contents: dict[str, str], plain: str) -> list[Span]
 
 
 def _tokenize_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> Iterator[int]:
-    special, run = _finder(tokenizer.specials), ""
+    special, run = finder(tokenizer.specials), ""
     for span in spans:
         if not span.markup:
             run += span.text
@@ -142,7 +143,7 @@ def _tokenize_spans(spans: Sequence[Span], tokenizer: Tokenizer) -> Iterator[int
 
 
 def _defuse(message: ChatMessage, tokenizer: Tokenizer) -> ChatMessage:
-    break_up = _finder(tokenizer.specials).sub
+    break_up = finder(tokenizer.specials).sub
     content, thinking = break_up(_broken, message.content), break_up(_broken, message.thinking)
     return replace(message, content=content, thinking=thinking)
 
@@ -152,7 +153,7 @@ def _with_harmless_calls(message: ChatMessage, tokenizer: Tokenizer) -> ChatMess
         return message
 
     def said(text: str) -> str:
-        return _finder(tokenizer.specials).sub(_broken, text)
+        return finder(tokenizer.specials).sub(_broken, text)
 
     def safe(call: ToolCall) -> ToolCall:
         arguments = {
@@ -171,32 +172,6 @@ def _with_harmless_calls(message: ChatMessage, tokenizer: Tokenizer) -> ChatMess
 def _broken(found: re.Match[str]) -> str:
     name = found[0]
     return name[:1] + _BREAK + name[1:]
-
-
-@lru_cache(8)
-def _finder(names: frozenset[str]) -> re.Pattern[str]:
-    """Return what finds *names*, the longest where several begin; as a tree, to be fast."""
-    return re.compile(f"({_tree(sorted(names))})" if names else "((?!))")
-
-
-def _tree(names: Sequence[str]) -> str:
-    """Return the expression for *names*, sorted: what they begin with in common comes once."""
-    parts: list[str] = []
-    at = 0
-    while at < len(names):
-        first = names[at][:1]
-        end = next((n for n in range(at, len(names)) if names[n][:1] != first), len(names))
-        if first:
-            pairs = enumerate(zip(names[at], names[end - 1], strict=False))
-            shortest = min(len(names[at]), len(names[end - 1]))
-            common = next((n for n, (one, other) in pairs if one != other), shortest)
-            rest = _tree([name[common:] for name in names[at:end]])
-            parts.append(re.escape(names[at][:common]) + rest)
-        at = end
-    if not parts:
-        return ""
-    whole = parts[0] if len(parts) == 1 else f"(?:{'|'.join(parts)})"
-    return f"(?:{whole})?" if names[0] == "" else whole
 
 
 def _texts(messages: Sequence[ChatMessage]) -> list[str]:

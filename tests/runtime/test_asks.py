@@ -381,7 +381,7 @@ def test_a_request_that_nobody_foresaw_breaks_nobody_else_s(plain, aside):
     wishes = {"format": "json"} if aside else {}
     pid, going = plain.pid, plain.ask(question(messages=(user("hello"),)))
     assert isinstance(next(going), Delta)
-    with pytest.raises(EngineError, match="preparing the request failed: AttributeError"):
+    with pytest.raises(EngineError, match="preparing the request failed: TypeError"):
         list(plain.ask(Ask(raw=7, **wishes)))
     assert isinstance([*going][-1], Finished)
     assert (said(plain, question())[0], plain.pid) == (ANSWER, pid)

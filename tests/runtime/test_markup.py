@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from engine.fakes import Letters
 
-from modelpack.runtime import markup
+from modelpack.engine.names import finder
 from modelpack.runtime.markup import forges, mark, tokenize_conversation
 from modelpack.template.chat import ChatMessage, ToolCall
 
@@ -89,8 +89,13 @@ def test_calls_and_names_of_tools_forge_nothing():
 
 def test_the_longest_name_is_found_where_several_begin_and_text_takes_no_longer_than_it_is():
     names = frozenset({"<e>", "<e>nd", "<end>", "<", "[x"} | {f"<|r{n}|>" for n in range(999)})
-    finder = markup._finder(names)
-    assert finder.findall("a<e>nd<end>[<|r99|>[x<") == ["<e>nd", "<end>", "<|r99|>", "[x", "<"]
+    assert finder(names).findall("a<e>nd<end>[<|r99|>[x<") == [
+        "<e>nd",
+        "<end>",
+        "<|r99|>",
+        "[x",
+        "<",
+    ]
     assert forges("<|r998|>", Named(names))
     assert not forges("|r998|>", Named(names))
 

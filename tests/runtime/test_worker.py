@@ -249,6 +249,14 @@ def test_an_idle_worker_may_be_silent(worker, monkeypatch):
     assert text_of(worker.ask(Ask(messages=(user(QUESTION),), options=GREEDY))) == ANSWER
 
 
+def test_a_request_that_takes_long_to_read_holds_up_no_other(worker):
+    number, box = worker._send(Ask(raw="ab " * 2_000_000, truncate=False))
+    assert text_of(worker.ask(Ask(messages=(user(QUESTION),), options=GREEDY))) == ANSWER
+    assert box.empty()
+    assert "tokens long" in str(box.get(timeout=60))
+    worker._boxes.pop(number)
+
+
 def test_closing_ends_the_process_also_in_the_middle_of_an_answer():
     worker = Worker(files(), LIGHT)
     going = endless(worker)

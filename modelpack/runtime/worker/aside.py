@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from modelpack.runtime.ask import Ask, AskTokens
+from modelpack.runtime.ask import Ask, AskScores, AskText, AskVectors
 
 if TYPE_CHECKING:
     from modelpack.runtime.ask import Wish
 
 
+LONG = 64 * 1024
+"""Characters that take longer to become tokens than others should wait."""
+
+
 def is_slow(wish: Wish) -> bool:
-    """Tell whether *wish* has images to look at or a grammar to compile."""
-    if not isinstance(wish, Ask | AskTokens):
+    """Tell whether *wish* has images to look at, a grammar to compile, or much to read."""
+    if isinstance(wish, AskVectors):
+        return _length(wish.texts) > LONG
+    if isinstance(wish, AskScores):
+        return _length(wish.documents) + _length([wish.query]) > LONG
+    if isinstance(wish, AskText):
         return False
     if any(message.images for message in wish.messages):
         return True
-    return isinstance(wish, Ask) and bool(wish.format or wish.grammar or wish.tool_choice)
+    if isinstance(wish, Ask) and (wish.format or wish.grammar or wish.tool_choice):
+        return True
+    return _length([message.content for message in wish.messages]) + _length([wish.raw]) > LONG
+
+
+def _length(texts: Iterable[object]) -> int:
+    """Return how long *texts* are together; what is none is refused elsewhere."""
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 THREADS = 16

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,7 @@ class Model:
         self._parameters = parameters
         self._purpose = purpose_of_file(files.weights[0]) if files.weights else "text"
         self._vectors: VectorModel | None = None
+        self._making = threading.Lock()
         self.engine: Engine | None = None
         self.slots = 1
         if self._purpose != "text":
@@ -97,13 +99,14 @@ class Model:
         return _told(wish, self._prompts)
 
     def _maker(self) -> VectorModel:
-        if self._vectors is None:
-            if self.engine is None:
-                embedder = load_embedder(self._options)
-            else:
-                embedder = embedder_beside(self.engine, self._options)
-            self._vectors = VectorModel(self._files.name, embedder)
-        return self._vectors
+        with self._making:
+            if self._vectors is None:
+                if self.engine is None:
+                    embedder = load_embedder(self._options)
+                else:
+                    embedder = embedder_beside(self.engine, self._options)
+                self._vectors = VectorModel(self._files.name, embedder)
+            return self._vectors
 
 
 def _told(wish: AskTokens | AskText, prompts: Prompts) -> list[Reply]:
