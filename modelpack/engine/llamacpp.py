@@ -9,6 +9,7 @@ The library is imported when the first model is loaded; it costs a third of a se
 
 from __future__ import annotations
 
+import ctypes
 import time
 from functools import cache
 from typing import TYPE_CHECKING
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 _ERRORS = ErrorLines()
 HOLD_S = 0.01
 """See `modelpack.engine.telling`."""
+_GPU = 1
+"""Of `ggml_backend_dev_type`."""
 _KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}
 """The numbers of `ggml_type`."""
 
@@ -224,6 +227,20 @@ def library() -> ModuleType:
     _ERRORS.listen(found)
     found.llama_backend_init()
     return found
+
+
+def count_gpus() -> int:
+    """Return how many GPUs the library sees, those within processors left out; -1 if unknown."""
+    try:
+        backend = library().llama_cpp._lib
+        backend.ggml_backend_dev_count.restype = ctypes.c_size_t
+        backend.ggml_backend_dev_get.argtypes = (ctypes.c_size_t,)
+        backend.ggml_backend_dev_get.restype = ctypes.c_void_p
+        backend.ggml_backend_dev_type.argtypes = (ctypes.c_void_p,)
+        devices = map(backend.ggml_backend_dev_get, range(backend.ggml_backend_dev_count()))
+        return sum(backend.ggml_backend_dev_type(device) == _GPU for device in devices)
+    except AttributeError:
+        return -1
 
 
 @cache

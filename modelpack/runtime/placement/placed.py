@@ -59,10 +59,11 @@ class Placement:
     def environment(self) -> dict[str, str]:
         """Variables under which a process sees just the devices of this placement, in order.
 
-        They must be set before the process loads llama.cpp.
+        They must be set before the process loads llama.cpp. Where no device has a layer, none are:
+        long prompts are computed on GPUs all the same.
         """
         if not self.shares:
-            return {"CUDA_VISIBLE_DEVICES": "", "ROCR_VISIBLE_DEVICES": ""}
+            return {}
         backend = self.shares[0].device.backend
         chosen = {_VARIABLES[backend]: ",".join(share.device.id for share in self.shares)}
         if backend == "rocm":  # it selects among the devices that ROCR leaves

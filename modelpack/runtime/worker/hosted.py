@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from modelpack.engine import llamacpp
@@ -11,17 +11,14 @@ from modelpack.engine.base import Delta, Finished, Statistics
 from modelpack.engine.embedding import embedder_beside, load_embedder
 from modelpack.engine.media import without_media
 from modelpack.engine.purpose import purpose_of_file
-from modelpack.errors import InputError, NotFoundError
 from modelpack.runtime.ask import Ask, AskScores, AskText, AskTokens, AskVectors
 from modelpack.runtime.embedded import require
 from modelpack.runtime.options import load_options_from
-from modelpack.runtime.placement.devices import read_system
-from modelpack.runtime.placement.plan import needs_of, plan
 from modelpack.runtime.prompts import Prompts, now
 from modelpack.runtime.vectors import VectorModel
+from modelpack.runtime.worker.settling import settle, without_plan
 
 if TYPE_CHECKING:
-    from modelpack.engine.base import LoadOptions
     from modelpack.engine.llamacpp import Engine
     from modelpack.engine.loading import Progress
     from modelpack.runtime.ask import Wish
@@ -29,16 +26,6 @@ if TYPE_CHECKING:
     from modelpack.runtime.prompts import Parameters
     from modelpack.runtime.reply import Reply
     from modelpack.runtime.worker.steps import Work
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Memory:
-    """What a model takes of memory, in bytes as estimated; 0 where that is not known."""
-
-    size: int = 0
-    size_vram: int = 0
-    processor: str = ""
-    """What computes, as Ollama says it; empty where that is not known."""
 
 
 class Model:
@@ -65,10 +52,10 @@ class Model:
         self.slots = 1
         if self._purpose != "text":
             self.capabilities: tuple[str, ...] = ()
-            self.memory = _without_plan(files, self._options)
+            self.memory = without_plan(files, self._options)
             self.n_ctx, self.load_s = self._maker().n_ctx, self._maker().load_s
             return
-        options, self.memory = _placed(files, replace(self._options, slots=parallel))
+        options, self.memory = settle(files, replace(self._options, slots=parallel))
         self.slots = parallel
         self.engine = llamacpp.load(options, progress)
         self.n_ctx, self.load_s = self.engine.n_ctx, self.engine.load_s
@@ -117,30 +104,3 @@ def _told(wish: AskTokens | AskText, prompts: Prompts) -> list[Reply]:
     tokens = prompts.tokens(wish)
     told = tuple(without_media(tokens)) if wish.wants_tokens else ()
     return [Finished("stop", Statistics(prompt_tokens=len(tokens)), tokens=told)]
-
-
-def _placed(files: ModelFiles, options: LoadOptions) -> tuple[LoadOptions, Memory]:
-    """Return *options* with as many layers on GPUs as fit, and what that takes.
-
-    Where llama.cpp uses devices whose memory nobody tells us, it is left to it.
-
-    Raises:
-        EngineError: there is not enough memory.
-    """
-    can_offload = bool(llamacpp.library().llama_supports_gpu_offload())
-    system = read_system(can_offload=can_offload)
-    if can_offload and not system.devices:
-        return options, _without_plan(files, options)
-    try:
-        placed = plan(files, options, system)
-    except (NotFoundError, InputError):  # loading says what is wrong with a file
-        return options, Memory()
-    memory = Memory(size=placed.size, size_vram=placed.gpu_size, processor=placed.processor)
-    return replace(options, n_gpu_layers=placed.n_gpu_layers), memory
-
-
-def _without_plan(files: ModelFiles, options: LoadOptions) -> Memory:
-    try:
-        return Memory(size=needs_of(files, options).total)
-    except (NotFoundError, InputError):
-        return Memory()
