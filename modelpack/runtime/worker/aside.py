@@ -8,7 +8,7 @@ from functools import partial
 from queue import SimpleQueue
 from typing import TYPE_CHECKING
 
-from modelpack.runtime.ask import Ask, AskScores, AskText, AskVectors
+from modelpack.runtime.ask import Ask, AskScores, AskText, AskTokens, AskVectors
 
 if TYPE_CHECKING:
     from modelpack.runtime.ask import Wish
@@ -16,21 +16,28 @@ if TYPE_CHECKING:
 
 LONG = 64 * 1024
 """Characters that take longer to become tokens than others should wait."""
+THREADS = 16
+"""Requests that begin beside others at a time; the engine's own bound says how many compile."""
 
 
 def is_slow(wish: Wish) -> bool:
-    """Tell whether *wish* has images to look at, a grammar to compile, or much to read."""
-    if isinstance(wish, AskVectors):
-        return _length(wish.texts) > LONG
-    if isinstance(wish, AskScores):
-        return _length(wish.documents) + _length([wish.query]) > LONG
-    if isinstance(wish, AskText):
+    """Tell whether *wish* has images to look at or a grammar to compile."""
+    if not isinstance(wish, Ask | AskTokens):
         return False
     if any(message.images for message in wish.messages):
         return True
-    if isinstance(wish, Ask) and (wish.format or wish.grammar or wish.tool_choice):
-        return True
-    return _length([message.content for message in wish.messages]) + _length([wish.raw]) > LONG
+    return isinstance(wish, Ask) and bool(wish.format or wish.grammar or wish.tool_choice)
+
+
+def is_long(wish: Wish) -> bool:
+    """Tell whether *wish* has much text; its tokens may take ten times its memory meanwhile."""
+    if isinstance(wish, AskVectors):
+        return _length(wish.texts) > LONG
+    if isinstance(wish, AskScores):
+        return _length([wish.query, *wish.documents]) > LONG
+    if isinstance(wish, AskText):
+        return False
+    return _length([wish.raw, *(message.content for message in wish.messages)]) > LONG
 
 
 def _length(texts: Iterable[object]) -> int:
@@ -38,19 +45,18 @@ def _length(texts: Iterable[object]) -> int:
     return sum(len(text) for text in texts if isinstance(text, str))
 
 
-THREADS = 16
-"""Requests that begin beside others at a time; the engine's own bound says how many compile."""
-
-
 class Aside:
     """Threads that hand requests to *begin*, so that none waits for another that takes longer.
 
-    What it gets besides tells, once, whether the request is still wanted; from then on it cannot be
-    given up here.
+    There are up to *threads*. What *begin* gets besides tells, once, whether the request is still
+    wanted; from then on it cannot be given up here.
     """
 
-    def __init__(self, begin: Callable[[Wish, Callable[[], bool]], None]) -> None:
+    def __init__(
+        self, begin: Callable[[Wish, Callable[[], bool]], None], *, threads: int = THREADS
+    ) -> None:
         self._begin = begin
+        self._most = threads
         self._lock = threading.Lock()
         self._waiting: set[int] = set()
         self._wishes: SimpleQueue[Wish] = SimpleQueue()
@@ -63,7 +69,7 @@ class Aside:
         with self._lock:
             self._waiting.add(wish.number)
             self._busy += 1
-            more = self._threads < min(self._busy, THREADS)
+            more = self._threads < min(self._busy, self._most)
             self._threads += more
         self._wishes.put(wish)
         if more:

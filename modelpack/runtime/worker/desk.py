@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Finished, Statistics
-from modelpack.runtime.worker.aside import Aside, is_slow
+from modelpack.runtime.worker.aside import Aside, is_long, is_slow
 from modelpack.runtime.worker.messages import error_to_json, reply_to_json, wish_from_json
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ class Desk:
         self._frames = frames
         self._steps = steps
         self._aside = Aside(self._begin)
+        self._reading = Aside(self._begin, threads=1)
 
     def serve(self) -> None:
         """Take requests until the parent is gone."""
@@ -32,7 +33,9 @@ class Desk:
                 self._cancel(int(said["cancel"]))
                 continue
             wish = wish_from_json(said)
-            if is_slow(wish):
+            if is_long(wish):
+                self._reading.put(wish)
+            elif is_slow(wish):
                 self._aside.put(wish)
             else:
                 self._begin(wish, lambda: True)
@@ -52,7 +55,7 @@ class Desk:
             self._steps.begin(wish.number, work)
 
     def _cancel(self, number: int) -> None:
-        if self._aside.cancel(number):
+        if self._aside.cancel(number) or self._reading.cancel(number):
             self._frames.send([reply_to_json(number, Finished("cancelled", Statistics()))])
         else:
             self._steps.cancel(number)
