@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from modelpack.engine.likely import Likely, TokenLogprob
+
 Reason: TypeAlias = Literal["stop", "length", "cancelled"]
 """Why an answer ended: by itself or a stop string, at a bound, or because someone asked."""
 
@@ -147,25 +149,6 @@ class Request:
     """How often a token may come again at once before the answer ends; 0 stands for no bound."""
 
 
-class TokenLogprob(NamedTuple):
-    """A token and how likely the model itself found it, before any option changed that."""
-
-    token: int
-    data: bytes
-    """What it stands for, perhaps only part of a character; a control token's name."""
-    logprob: float
-    """The natural logarithm of its probability."""
-    top: tuple[TokenLogprob, ...] = ()
-    """The likeliest tokens in its place, the best one first."""
-    start: int = 0
-    """The character of the answer at which it begins, before the reply is taken apart."""
-
-    @property
-    def text(self) -> str:
-        """Its bytes as text; what is not a whole character is replaced."""
-        return self.data.decode("utf-8", "replace")
-
-
 @dataclass(frozen=True, slots=True)
 class Delta:
     """The next piece of the answer; never empty."""
@@ -248,17 +231,6 @@ class Choice(NamedTuple):
     """Whether the grammar allows nothing after it, and after what is forced."""
     forced: tuple[int, ...] = ()
     """Tokens that follow it in any case: the grammar allows no others."""
-
-
-class Likely(NamedTuple):
-    """How likely the model itself found a token that was chosen."""
-
-    logprob: float
-    """The natural logarithm of its probability."""
-    top: Sequence[int] = ()
-    """The likeliest tokens in its place, the best one first."""
-    top_logprobs: Sequence[float] = ()
-    """The logarithms of their probabilities."""
 
 
 class Flag(Protocol):

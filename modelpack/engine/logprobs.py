@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 
-from modelpack.engine.base import Likely
+from modelpack.engine.likely import Likely
 from modelpack.engine.shortlist import WORTHWHILE, Array, Best
 
 _ROOM = 64 * 1024

@@ -14,7 +14,8 @@ import importlib
 import math
 from typing import TYPE_CHECKING
 
-from modelpack.engine.base import Choice, Likely
+from modelpack.engine.base import Choice
+from modelpack.engine.likely import Likely
 from modelpack.engine.logprobs import Logprobs
 from modelpack.engine.sampling import Stage, count_candidates, plan_chain
 from modelpack.engine.shortlist import WORTHWHILE, Array, Mask, Shortlist

@@ -11,11 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeAlias
 
-from modelpack.engine.base import Delta, TokenLogprob
+from modelpack.engine.base import Delta
+from modelpack.engine.likely import TokenLogprob, Top
 from modelpack.engine.text import TextStream
 
 if TYPE_CHECKING:
-    from modelpack.engine.base import Detokenizer, Likely, Request, Sampler
+    from modelpack.engine.base import Detokenizer, Request, Sampler
+    from modelpack.engine.likely import Likely
 
 Clock: TypeAlias = Callable[[], float]
 
@@ -94,5 +96,5 @@ class Telling:
 
     def _describe(self, token: int, start: int, likely: Likely) -> TokenLogprob:
         spelling = self._detokenizer.spelling
-        top = tuple(map(TokenLogprob, likely.top, map(spelling, likely.top), likely.top_logprobs))
+        top = Top(likely.top, list(map(spelling, likely.top)), likely.top_logprobs)
         return TokenLogprob(token, spelling(token), likely.logprob, top, start)

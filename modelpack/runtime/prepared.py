@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from modelpack.engine.base import Delta, Failed, Finished, TokenLogprob
+from modelpack.engine.base import Delta, Failed, Finished
+from modelpack.engine.likely import TokenLogprob
 from modelpack.template.replies.parts import Part, Text
 
 if TYPE_CHECKING:

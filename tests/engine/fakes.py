@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from modelpack.engine.base import Borders, Choice, Chunk, Likely, Outcome, Request
+from modelpack.engine.base import Borders, Choice, Chunk, Outcome, Request
+from modelpack.engine.likely import Likely
 from modelpack.engine.loop import Bounds, Loop
 from modelpack.errors import EngineError
 

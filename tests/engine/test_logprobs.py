@@ -9,6 +9,7 @@ from engine.made import write_llama
 from engine.real import RAMBLE, asked, load_weights, request
 
 from modelpack.engine.base import Delta, Request
+from modelpack.engine.likely import TokenLogprob, Top
 from modelpack.engine.logprobs import Logprobs
 from modelpack.engine.sampling import Sampling
 from modelpack.errors import InputError
@@ -193,3 +194,13 @@ def test_biases_choose_the_same_from_a_shortlist_as_from_everything(tmp_path, mo
     monkeypatch.setattr(sampler, "WORTHWHILE", 10**9)
     assert said() == short
     assert len(set(short)) > 3
+
+
+def test_the_likeliest_are_made_when_they_are_looked_at():
+    entries = (TokenLogprob(7, b"a", -0.5), TokenLogprob(9, b"\xc3", -1.5))
+    top = Top([7, 9], [b"a", b"\xc3"], [-0.5, -1.5])
+    assert (len(top), top[0], top[-1], list(top[1:])) == (2, *entries, [entries[1]])
+    assert top == entries == Top.of(entries)
+    assert hash(TokenLogprob(7, b"a", -0.5, top)) == hash(TokenLogprob(7, b"a", -0.5, entries))
+    assert top != entries[:1]
+    assert top != 7

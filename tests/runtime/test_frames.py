@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from modelpack import errors, limits
-from modelpack.engine.base import Delta, Finished, Grammar, Statistics, TokenLogprob
+from modelpack.engine.base import Delta, Finished, Grammar, Statistics
+from modelpack.engine.likely import TokenLogprob
 from modelpack.errors import EngineError, LimitError
 from modelpack.modelfile.model import Message
 from modelpack.runtime.model import ModelFiles

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from modelpack import errors
-from modelpack.engine.base import Delta, Finished, Grammar, Statistics, TokenLogprob
+from modelpack.engine.base import Delta, Finished, Grammar, Statistics
+from modelpack.engine.likely import TokenLogprob, Top
 from modelpack.errors import EngineError, ModelPackError
 from modelpack.modelfile.model import Message
 from modelpack.runtime.ask import Ask, AskScores, AskText, AskTokens, AskVectors, Wish
@@ -110,14 +111,15 @@ def reply_to_json(number: int, reply: Reply) -> list[object]:
 
 def _logprob_to_json(said: TokenLogprob) -> list[object]:
     """Return *said* as a JSON array; its bytes as the characters of the same numbers."""
-    top = [[other.token, other.data.decode("latin-1"), other.logprob] for other in said.top]
-    return [said.token, said.data.decode("latin-1"), said.logprob, top]
+    top = Top.of(said.top)
+    names = [data.decode("latin-1") for data in top.data]
+    return [said.token, said.data.decode("latin-1"), said.logprob, top.tokens, names, top.logprobs]
 
 
 def _logprob_from_json(value: Any) -> TokenLogprob:  # noqa: ANN401 - JSON
-    token, data, logprob, top = value
-    others = tuple(TokenLogprob(t, d.encode("latin-1"), number) for t, d, number in top)
-    return TokenLogprob(token, data.encode("latin-1"), logprob, others)
+    token, data, logprob, tokens, names, logprobs = value
+    top = Top(tokens, [name.encode("latin-1") for name in names], logprobs)
+    return TokenLogprob(token, data.encode("latin-1"), logprob, top)
 
 
 def part_to_json(number: int, part: Part) -> list[object]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from modelpack.engine.base import Delta, Finished, TokenLogprob
+from modelpack.engine.base import Delta, Finished
+from modelpack.engine.likely import TokenLogprob
 from modelpack.server.daemon.answers import dumps, now
 from modelpack.server.daemon.gathered import Gathered, call_id
 from modelpack.server.daemon.speaking import Replies

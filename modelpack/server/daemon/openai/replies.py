@@ -7,7 +7,8 @@ import secrets
 import time
 from collections.abc import Mapping, Sequence
 
-from modelpack.engine.base import Delta, Finished, Statistics, TokenLogprob
+from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.engine.likely import TokenLogprob
 from modelpack.server.daemon.answers import dumps
 from modelpack.server.daemon.gathered import Gathered, call_id
 from modelpack.server.daemon.speaking import Replies
