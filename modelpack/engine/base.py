@@ -132,6 +132,8 @@ class Request:
     """What must stay in memory until the answer ends."""
     sampling: Sampling = field(default_factory=Sampling)
     grammar: Grammar | None = None
+    compiled: object = field(default=None, compare=False)
+    """The grammar as `Constraints.prepare` gave it, so that nobody compiles it again."""
     spoken: frozenset[int] = frozenset()
     """Control tokens whose names are part of the text, because it is read by them."""
     logprobs: bool = False

@@ -13,7 +13,7 @@ import importlib
 import json
 import threading
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelpack.engine.loosening import OPTIONS, loosened
 from modelpack.engine.marks import leading
@@ -44,6 +44,10 @@ _NAMES = {
     "lark": "the Lark grammar",
     "gbnf": "the GBNF grammar",
 }
+
+
+Compiled: TypeAlias = Any
+"""A grammar as llguidance has it; it stays where it begins."""
 
 
 class Constraint:
@@ -120,21 +124,22 @@ class Constraints:
         self._tokenizer: Any = None
         self._compiled: OrderedDict[Grammar, Any] = OrderedDict()
 
-    def prepare(self, grammar: Grammar) -> None:
-        """Compile *grammar* now, so that a request with it begins at once.
+    def prepare(self, grammar: Grammar) -> Compiled:
+        """Return *grammar* compiled, so that a request with it begins at once.
 
         Raises:
             InputError: it makes no sense.
             LimitError: it is too large.
             MissingExtraError: llguidance is not installed.
         """
-        self._compile(grammar)
+        return self._compile(grammar)
 
-    def constraint(self, grammar: Grammar) -> Constraint:
-        """Return *grammar* at its beginning; raises as `prepare`."""
-        return Constraint(self._compile(grammar).deep_copy(), self._vocabulary.size)
+    def constraint(self, grammar: Grammar, compiled: Compiled | None = None) -> Constraint:
+        """Return *grammar* at its beginning, of what `prepare` gave; else raises as that."""
+        made = self._compile(grammar) if compiled is None else compiled
+        return Constraint(made.deep_copy(), self._vocabulary.size)
 
-    def _compile(self, grammar: Grammar) -> Any:  # noqa: ANN401 - foreign
+    def _compile(self, grammar: Grammar) -> Compiled:
         compiled = self._find(grammar)
         if compiled is not None:
             return compiled

@@ -203,7 +203,9 @@ class LlamaDecoder:
             MissingExtraError: grammars need a library that is not installed.
         """
         grammar, n_ctx = request.grammar, self._n_ctx
-        constraint = None if grammar is None else self._constraints.constraint(grammar)
+        constraint = None
+        if grammar is not None:
+            constraint = self._constraints.constraint(grammar, request.compiled)
         sampler = build_sampler(
             self._library,
             self._context,

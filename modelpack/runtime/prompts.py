@@ -213,12 +213,12 @@ class Prompts:
     ) -> Request:
         keep = parameters.get("num_keep", _KEPT)
         sampling = sampling_from(parameters)
-        if grammar is not None:
-            self._engine.constraints.prepare(grammar)
+        constraints = self._engine.constraints
         return Request(
             tokens=tuple(tokens),
             sampling=replace(sampling, logit_bias=tuple(ask.logit_bias.items())),
             grammar=grammar,
+            compiled=None if grammar is None else constraints.prepare(grammar),
             logprobs=ask.logprobs,
             top_logprobs=ask.top_logprobs,
             overflow="shift" if ask.shift else "length",

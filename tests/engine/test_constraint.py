@@ -245,6 +245,16 @@ def test_a_grammar_is_compiled_once_and_the_oldest_are_forgotten(engine, monkeyp
     assert built == [one, two, three, two]
 
 
+def test_who_has_a_grammar_compiled_does_not_need_it_to_be_kept(engine, monkeypatch):
+    grammar = Grammar("regex", "only [0-9] once")
+    compiled = engine.constraints.prepare(grammar)
+    engine.constraints._compiled.clear()
+    monkeypatch.setattr(engine.constraints, "_build", None)
+    asked_for = constrained(engine, RAMBLE, grammar)
+    *pieces, _ = engine.loop.run(dataclasses.replace(asked_for, compiled=compiled))
+    assert re.fullmatch("only [0-9] once", "".join(piece.text for piece in pieces))
+
+
 def test_threads_can_prepare_grammars_together(engine):
     grammars = [Grammar("regex", f"c{number % 3}") for number in range(12)]
     threads = [threading.Thread(target=engine.constraints.prepare, args=(g,)) for g in grammars]
