@@ -60,6 +60,8 @@ GGUF_SPLITS = 10_000
 """Files of one split GGUF."""
 
 # Running models
+PROMPT = 16 * MiB
+"""Characters of a text that is to become tokens; that takes up to 10 s."""
 FRAME = 256 * MiB
 """A request to a worker, or what one step of its engine has brought."""
 IMAGE = 32 * MiB

@@ -10,9 +10,10 @@ from array import array
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
+from modelpack import limits
 from modelpack.engine.base import Borders
 from modelpack.engine.cuts import Cuts
-from modelpack.errors import EngineError
+from modelpack.errors import EngineError, LimitError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -109,7 +110,12 @@ class LlamaVocabulary:
         """Return the tokens of *text*, nothing added in front or behind.
 
         Or *between* the tokens that the model's texts begin and end with.
+
+        Raises:
+            LimitError: it is too long.
         """
+        if len(text) > limits.PROMPT:
+            raise LimitError(f"a text of {len(text):,} characters; {limits.PROMPT:,} are allowed")
         if between or len(text) < _LONG:
             return self._tokenize(text, special=special, between=between)
         cuts = self._cuts if special else self._plain_cuts

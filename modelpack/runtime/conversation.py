@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from modelpack.errors import EngineError
+from modelpack.errors import EngineError, LimitError
 from modelpack.template.chat import ChatMessage
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def fit(
     def since(start: int) -> list[int] | None:
         try:
             tokens = tokenize(_since(messages, start))
-        except TooLongError:
+        except (TooLongError, LimitError):
             return None
         return tokens if len(tokens) < room else None
 

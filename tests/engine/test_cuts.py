@@ -5,8 +5,10 @@ import random
 import pytest
 from engine.real import STORIES, TINY, load_weights, require
 
+from modelpack import limits
 from modelpack.engine import vocabulary
 from modelpack.engine.cuts import EVERY, Cuts
+from modelpack.errors import LimitError
 
 ALPHABET = "<>ab \n"
 NAMES = [
@@ -81,3 +83,12 @@ def test_a_long_text_has_the_same_tokens_as_if_it_were_not_cut(monkeypatch, path
             with monkeypatch.context() as patched:
                 patched.setattr(vocabulary, "_LONG", 10**9)
                 assert engine.vocabulary.tokenize(text, special=special) == cut
+
+
+@pytest.mark.model
+def test_a_text_is_read_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr(limits, "PROMPT", 1000)
+    with load_weights() as engine:
+        assert engine.vocabulary.tokenize("a" * 1000, special=True)
+        with pytest.raises(LimitError, match="1,001 characters; 1,000 are allowed"):
+            engine.vocabulary.tokenize("a" * 1001, special=True)

@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from modelpack.errors import LimitError
 from modelpack.modelfile.model import Message
 from modelpack.runtime.conversation import PlainText, TooLongError, complete, fit
 from modelpack.template.chat import ChatMessage
@@ -58,14 +59,15 @@ def test_the_last_turn_stays_even_if_it_does_not_fit():
     assert (shown(only.tokens), only.left_out) == ("u1", 0)
 
 
-def test_a_long_history_is_not_turned_into_tokens_again_and_again():
+@pytest.mark.parametrize("error", [TooLongError, LimitError])
+def test_a_long_history_is_not_turned_into_tokens_again_and_again(error):
     turns = said(*(f"{'ua'[n % 2]}{n:04}" for n in range(2001)))
     counted: list[int] = []
 
     def bounded(messages) -> list[int]:
         text = "".join(message.content for message in messages)
         if len(text) > 400:
-            raise TooLongError("too long")
+            raise error("too long")
         counted.append(len(text))
         return list(map(ord, text))
 
@@ -75,9 +77,9 @@ def test_a_long_history_is_not_turned_into_tokens_again_and_again():
         assert best.endswith("u2000")
         assert room - 10 <= len(best) < room
         assert sum(counted) < 15 * room
-    with pytest.raises(TooLongError):
+    with pytest.raises(error):
         fit(said("u" * 401), bounded, 100)
-    with pytest.raises(TooLongError):
+    with pytest.raises(error):
         fit(said("u1", "a1", "u" * 401), bounded, 100)
 
 
