@@ -116,13 +116,22 @@ class LlamaVocabulary:
         """
         if len(text) > limits.PROMPT:
             raise LimitError(f"a text of {len(text):,} characters; {limits.PROMPT:,} are allowed")
-        if between or len(text) < _LONG:
+        if len(text) < _LONG:
             return self._tokenize(text, special=special, between=between)
         cuts = self._cuts if special else self._plain_cuts
-        tokens: list[int] = []
+        head, tail = self._around if between else ([], [])
+        tokens = head.copy()
         for part in cuts.parts(text):
             tokens += self._tokenize(part, special=special)
-        return tokens
+        return tokens + tail
+
+    @cached_property
+    def _around(self) -> tuple[list[int], list[int]]:
+        """The tokens that the model's texts begin and end with."""
+        bare, whole = (self._tokenize("a", special=False, between=on) for on in (False, True))
+        added = range(len(whole) - len(bare) + 1)
+        at = next((at for at in added if whole[at : at + len(bare)] == bare), 0)
+        return whole[:at], whole[at + len(bare) :]
 
     @cached_property
     def _cuts(self) -> Cuts:

@@ -78,6 +78,31 @@ def write_qwen2vl(path: Path) -> Path:
     return _write(path, "qwen2vl", numbers, list(_attention()), more=more)
 
 
+def write_pieces(path: Path) -> Path:
+    """Write a model with SentencePiece's vocabulary, some of whose names overlap."""
+    special = {"<unk>": 2, "<s>": 3, "</s>": 3, "<user>": 3, "<tool>": 4, "\n\n": 4, "\n\n\n": 4}
+    data = {f"<0x{number:02X}>": 6 for number in range(256)}
+    pieces = ["\u2581", *"abcdehnoprstu", "on", "ce"]
+    pieces += [f"\u2581{word}" for word in ("on", "up", "once", "a")]
+    types = {**special, **data, **dict.fromkeys(pieces, 1)}
+    name = "tokenizer.ggml."
+    more = {
+        f"{name}model": Value.string("llama"),
+        f"{name}tokens": Value.array(ValueType.STRING, tuple(types)),
+        f"{name}token_type": Value.array(ValueType.INT32, tuple(types.values())),
+        f"{name}scores": Value.array(
+            ValueType.FLOAT32, tuple(-float(n) for n in range(len(types)))
+        ),
+        f"{name}bos_token_id": Value.uint32(1),
+        f"{name}eos_token_id": Value.uint32(2),
+        f"{name}unknown_token_id": Value.uint32(0),
+        f"{name}add_bos_token": Value.boolean(True),
+    }
+    numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
+    numbers |= {"attention.head_count_kv": 4, "rope.dimension_count": _WIDTH // 4}
+    return _write(path, "llama", numbers, list(_attention()), more=more)
+
+
 def write_mamba(path: Path) -> Path:
     """Write a model whose memory is one state for each slot, which cannot be cut."""
     inner, rank = 2 * _WIDTH, 4
@@ -141,6 +166,7 @@ def _write(
         for name in header.fields
         if name.startswith("tokenizer.") and (value := header.value(name)) is not None
     }
+    metadata |= more or {}
     if words:
         _make_up(metadata, words)
     if controls:
@@ -150,7 +176,6 @@ def _write(
     numbers = {**numbers, "context_length": 1024, "embedding_length": _WIDTH}
     numbers |= {"block_count": _BLOCKS, "vocab_size": size}
     metadata |= {f"{kind}.{key}": Value.uint32(number) for key, number in numbers.items()}
-    metadata |= more or {}
     metadata[f"{kind}.attention.layer_norm_rms_epsilon"] = Value.float32(1e-5)
     shapes = [("token_embd.weight", (_WIDTH, size)), ("output_norm.weight", (_WIDTH,)), *tensors]
     draw = importlib.import_module("numpy").random.default_rng(1)

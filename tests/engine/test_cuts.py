@@ -3,6 +3,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from engine.made import write_pieces
 from engine.real import STORIES, TINY, load_weights, require
 
 from modelpack import limits
@@ -63,26 +64,42 @@ def test_parts_have_few_names_and_texts_without_names_are_left_alone():
     assert list(Cuts(frozenset()).parts("abc")) == ["abc"]
 
 
+@pytest.fixture(scope="module", params=["tiny", "stories", "pieces"])
+def engine(request, tmp_path_factory):
+    paths = {"tiny": TINY, "stories": STORIES}
+    made = tmp_path_factory.mktemp("made") / "pieces"
+    path = paths.get(request.param) or write_pieces(made)
+    with load_weights(require(path)) as loaded:
+        yield loaded
+
+
 @pytest.mark.model
-@pytest.mark.parametrize("special", [False, True])
-@pytest.mark.parametrize("path", [TINY, STORIES], ids=["tiny", "stories"])
-def test_a_long_text_has_the_same_tokens_as_if_it_were_not_cut(monkeypatch, path, special):
+@pytest.mark.parametrize(
+    "how", [{"special": False}, {"special": True}, {"special": False, "between": True}], ids=str
+)
+def test_a_long_text_has_the_same_tokens_as_if_it_were_not_cut(engine, monkeypatch, how):
     draw = random.Random(2)
-    with load_weights(require(path)) as engine:
-        words = [
-            *engine.vocabulary.specials,
-            *engine.vocabulary.specials,
-            "Once ",
-            " upon",
-            "a",
-            "é",
-        ]
-        for _ in range(20):
-            text = "".join(draw.choices([*words, " ", "\n", "<|"], k=5000))
-            cut = engine.vocabulary.tokenize(text, special=special)
-            with monkeypatch.context() as patched:
-                patched.setattr(vocabulary, "_LONG", 10**9)
-                assert engine.vocabulary.tokenize(text, special=special) == cut
+    names = sorted(engine.vocabulary.specials)
+    words = [
+        *names * 2,
+        "<tool>",
+        "\n\n",
+        "\n\n\n",
+        "Once ",
+        " upon",
+        "on",
+        "a",
+        "é",
+        " ",
+        "\n",
+        "<|",
+    ]
+    for length in (2000, 2000, 5000, 5000, 5000, 10_000):
+        text = "".join(draw.choices(words, k=length))
+        cut = engine.vocabulary.tokenize(text, **how)
+        with monkeypatch.context() as patched:
+            patched.setattr(vocabulary, "_LONG", 10**9)
+            assert engine.vocabulary.tokenize(text, **how) == cut
 
 
 @pytest.mark.model
