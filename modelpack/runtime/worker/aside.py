@@ -21,10 +21,10 @@ THREADS = 16
 
 
 def is_slow(wish: Wish) -> bool:
-    """Tell whether *wish* has images to look at or a grammar to compile."""
+    """Tell whether *wish* has images to look at, a template of its own or a grammar to compile."""
     if not isinstance(wish, Ask | AskTokens):
         return False
-    if any(message.images for message in wish.messages):
+    if wish.template is not None or any(message.images for message in wish.messages):
         return True
     return isinstance(wish, Ask) and bool(wish.format or wish.grammar or wish.tool_choice)
 
