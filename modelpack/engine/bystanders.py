@@ -33,10 +33,8 @@ class Team:
 
     def come(self) -> None:
         """Start them; they sleep at once."""
-        self._over = threading.Event()
-        self._leader = threading.Thread(
-            target=self._lead, args=(self._over,), name="bystanders", daemon=True
-        )
+        self._over.clear()
+        self._leader = threading.Thread(target=self._lead, name="bystanders", daemon=True)
         self._leader.start()
 
     def leave(self) -> None:
@@ -45,11 +43,11 @@ class Team:
         if self._leader is not None:
             self._leader.join()
 
-    def _lead(self, over: threading.Event) -> None:
+    def _lead(self) -> None:
         nothing = ctypes.cast(ctypes.CDLL(None).getpid, ctypes.c_void_p)
         count = len(os.sched_getaffinity(0)) + 1
         self._parallel(nothing, None, ctypes.c_uint(count), ctypes.c_uint(0))
-        over.wait()
+        self._over.wait()
 
 
 @cache

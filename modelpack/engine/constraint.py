@@ -78,13 +78,10 @@ class Constraint:
         Raises:
             EngineError: the grammar became too complex.
         """
-        matcher = self._matcher
-        if not matcher.try_consume_tokens((token,)):
+        if not self._matcher.try_consume_tokens((token,)):
             self._check()
             return False
-        if matcher.is_stopped():
-            self._check()
-            self.is_complete = True
+        self._look_for_end()
         return True
 
     def accept(self, *tokens: int) -> None:
@@ -94,14 +91,17 @@ class Constraint:
             EngineError: one of them is not allowed, or the grammar became too complex.
         """
         self._matcher.consume_tokens(tokens)
-        if self._matcher.is_stopped():
-            self._check()
-            self.is_complete = True
+        self._look_for_end()
 
     def forced(self) -> list[int]:
         """Return the tokens that are next in any case, because no others are allowed."""
         found: list[int] = self._matcher.compute_ff_tokens()
         return found
+
+    def _look_for_end(self) -> None:
+        if self._matcher.is_stopped():
+            self._check()
+            self.is_complete = True
 
     def _check(self) -> None:
         if self._matcher.is_error():

@@ -70,13 +70,11 @@ class Embedder(Closing):
         tokens = self.vocabulary.tokenize(text, special=False, between=True)
         if not truncate or len(tokens) <= self.n_ctx:
             return tokens
-        bare = self.vocabulary.tokenize(text, special=False)
-        added = len(tokens) - len(bare)
-        head = next((at for at in range(added + 1) if tokens[at : at + len(bare)] == bare), 0)
-        room = self.n_ctx - added
-        if room <= 0:
+        head, tail = self.vocabulary.around
+        room = self.n_ctx - len(tail)
+        if room <= len(head):
             raise InputError("the input after truncation exceeds the context length")
-        return [*tokens[:head], *bare[:room], *tokens[head + len(bare) :]]
+        return [*tokens[:room], *tail]
 
     def pair(self, query: Sequence[int], document: Sequence[int]) -> list[int]:
         """Return the tokens with which a *document* is compared to a *query*, cut to fit.

@@ -23,6 +23,7 @@ from modelpack.engine.crew import MATRICES, Crew
 from modelpack.engine.decoder import LlamaDecoder
 from modelpack.engine.loading import ErrorLines, Progress, apply_adapters, metadata_of, read_weights
 from modelpack.engine.loop import Bounds, Loop
+from modelpack.engine.telling import HOLD_S
 from modelpack.engine.vision import Sight, Vision
 from modelpack.engine.vocabulary import Handle, LlamaVocabulary
 from modelpack.errors import EngineError, MissingExtraError
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from types import ModuleType
 
 _ERRORS = ErrorLines()
-HOLD_S = 0.01
-"""See `modelpack.engine.telling`."""
 _GPU = 1
 """Of `ggml_backend_dev_type`."""
 _KV_TYPES = {"f16": 1, "q8_0": 8, "q4_0": 2}

@@ -27,14 +27,19 @@ _BOUNDS = ("exclusiveMaximum", "exclusiveMinimum", "maximum", "minimum")
 _LOOKS = ("(?=", "(?!", "(?<=", "(?<!")
 
 
+def is_strict(schema: object) -> bool:
+    """Tell whether *schema* says that it is not to be loosened."""
+    guidance = schema.get("x-guidance") if isinstance(schema, Mapping) else None
+    return isinstance(guidance, Mapping) and guidance.get("lenient") is False
+
+
 def loosened(schema: object) -> object:
     """Return *schema* in words that a grammar can keep, where there are such.
 
     Raises:
         InputError: it is nested too deep.
     """
-    guidance = schema.get("x-guidance") if isinstance(schema, Mapping) else None
-    if isinstance(guidance, Mapping) and guidance.get("lenient") is False:
+    if is_strict(schema):
         return schema
     try:
         return _Loosening(schema).of(schema)

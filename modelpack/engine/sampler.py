@@ -98,8 +98,6 @@ class LlamaSampler:
         self.logprobs: Logprobs | None = None
         self._forced: list[int] = []
         """What comes next in any case, and is known to the chain and the grammar."""
-        self._complete = False
-        """Whether nothing may come after that."""
         self._chain = library.llama_sampler_chain_init(library.llama_sampler_chain_default_params())
         for stage in chain:
             link = _link(library, stage, rows.vocabulary_size)
@@ -123,13 +121,13 @@ class LlamaSampler:
             self.logprobs.note(self._rows[row])
             token = self._next(row)
             self.logprobs.chose(token)
-            return Choice(token, self._complete and not self._forced)
+            return Choice(token, self._is_complete)
         token = self._next(row)
         forced: tuple[int, ...] = ()
         if self._forced:
             forced = tuple(self._forced[:room])
             del self._forced[:room]
-        return Choice(token, self._complete and not self._forced, forced)
+        return Choice(token, self._is_complete, forced)
 
     def measured(self) -> list[Likely]:
         """Return how likely the tokens chosen since the last call were, where that is wanted."""
@@ -140,6 +138,12 @@ class LlamaSampler:
         chain, self._chain = self._chain, None
         if chain is not None:
             self._library.llama_sampler_free(chain)
+
+    @property
+    def _is_complete(self) -> bool:
+        """Whether nothing may come any more."""
+        done = self.constraint is not None and self.constraint.is_complete
+        return done and not self._forced
 
     def _next(self, row: int) -> int:
         """Return the next token; where there is no choice, the chain is not asked."""
@@ -154,12 +158,10 @@ class LlamaSampler:
             constraint.accept(token)
         if self.shortlist is not None:
             self.accept((token,))
-        self._complete = constraint.is_complete
-        forced = () if self._complete else constraint.forced()
+        forced = () if constraint.is_complete else constraint.forced()
         if forced:
             self.accept(forced)
             constraint.accept(*forced)
-            self._complete = constraint.is_complete
             self._forced += forced
         return token
 

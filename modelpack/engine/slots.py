@@ -137,7 +137,7 @@ class Job:
             return [], "stop"
         if request.wants_tokens:
             self._known.append(token)
-        events: list[Event] = [*self.telling.token(token)]
+        events = self.telling.token(token)
         if self.telling.stop or choice.complete or 0 < request.repeats < self.repeated:
             return events, "stop"
         if self.generated >= (limit if limit > 0 else endless):

@@ -1,7 +1,7 @@
 """What an answer's tokens let us tell: text, and how likely its tokens were where that is wanted.
 
 Log-probabilities are measured several at a time, see `modelpack.engine.logprobs`, so the text that
-they go with waits for more of it: for as long as a step of a larger model takes.
+they go with waits for more of it.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from modelpack.engine.likely import TokenLogprob, Top
 from modelpack.engine.text import TextStream
 
 if TYPE_CHECKING:
-    from modelpack.engine.base import Detokenizer, Request, Sampler
+    from modelpack.engine.base import Detokenizer, Event, Request, Sampler
     from modelpack.engine.likely import Likely
 
 Clock: TypeAlias = Callable[[], float]
+
+HOLD_S = 0.01
+"""How long pieces of a text are held back for more of them: what steps take with larger models."""
 
 
 class Telling:
@@ -60,7 +63,7 @@ class Telling:
         """Tell whether *token* ends the answer."""
         return self._detokenizer.ends(token)
 
-    def token(self, token: int) -> list[Delta]:
+    def token(self, token: int) -> list[Event]:
         """Return what can be told after *token*."""
         if self._measures:
             self._unmeasured.append((token, self._text.decoded))
@@ -74,7 +77,7 @@ class Telling:
             return []
         return self.waiting()
 
-    def waiting(self) -> list[Delta]:
+    def waiting(self) -> list[Event]:
         """Return what waits for more."""
         text, self._waiting = self._waiting, ""
         if not text:
@@ -89,7 +92,7 @@ class Telling:
             told.append(self._measured.popleft())
         return [Delta(text, tuple(told))]
 
-    def rest(self) -> list[Delta]:
+    def rest(self) -> list[Event]:
         """Return the end of the answer."""
         self._waiting += self._text.finish()
         return self.waiting()

@@ -70,7 +70,7 @@ class LlamaVocabulary:
         """The texts of control tokens. The first use asks for every token, some 50 ms."""
         library = self._library
         wanted = library.LLAMA_TOKEN_ATTR_CONTROL | library.LLAMA_TOKEN_ATTR_UNKNOWN
-        return frozenset(name for token in self._having(wanted) if (name := self._name(token)))
+        return self._names(wanted)
 
     @cached_property
     def longest(self) -> int:
@@ -119,14 +119,14 @@ class LlamaVocabulary:
         if len(text) < _LONG:
             return self._tokenize(text, special=special, between=between)
         cuts = self._cuts if special else self._plain_cuts
-        head, tail = self._around if between else ([], [])
+        head, tail = self.around if between else ([], [])
         tokens = head.copy()
         for part in cuts.parts(text):
             tokens += self._tokenize(part, special=special)
         return tokens + tail
 
     @cached_property
-    def _around(self) -> tuple[list[int], list[int]]:
+    def around(self) -> tuple[list[int], list[int]]:
         """The tokens that the model's texts begin and end with."""
         bare, whole = (self._tokenize("a", special=False, between=on) for on in (False, True))
         added = range(len(whole) - len(bare) + 1)
@@ -145,10 +145,9 @@ class LlamaVocabulary:
         return self._cuts_at(self._library.LLAMA_TOKEN_ATTR_USER_DEFINED)
 
     def _cuts_at(self, wanted: int) -> Cuts:
-        tokens = self._having(wanted)
-        names = frozenset(name for token in tokens if (name := self._name(token)))
         strips = self._library.LLAMA_TOKEN_ATTR_LSTRIP
-        return Cuts(names, stripping=any(self._attributes[token] & strips for token in tokens))
+        stripping = any(self._attributes[token] & strips for token in self._having(wanted))
+        return Cuts(self._names(wanted), stripping=stripping)
 
     def _tokenize(self, text: str, *, special: bool, between: bool = False) -> list[int]:
         data = text.encode("utf-8", "replace")
@@ -194,6 +193,9 @@ class LlamaVocabulary:
 
     def _having(self, wanted: int) -> list[int]:
         return [token for token, said in enumerate(self._attributes) if said & wanted]
+
+    def _names(self, wanted: int) -> frozenset[str]:
+        return frozenset(name for token in self._having(wanted) if (name := self._name(token)))
 
     def _name(self, token: int) -> str:
         return self._piece(token, special=True).decode("utf-8", "replace") if token >= 0 else ""

@@ -68,8 +68,8 @@ class Waiting:
         self._delayed_s = delay_s() or 0.0
         self._calm = 0
         self._looking = threading.Lock()
-        self.crowded = False
-        """Whether other programs take cores away, so that threads sleep early."""
+        self._crowded = False
+        """Whether other programs take cores away, and bystanders are there."""
 
     def stepped(self) -> None:
         """Take note that a step has been computed; any thread may, and most times that is all."""
@@ -92,13 +92,13 @@ class Waiting:
     def _judge(self, share: float) -> None:
         if share >= CROWDED:
             self._calm = 0
-            if not self.crowded:
-                self.crowded = True
+            if not self._crowded:
+                self._crowded = True
                 self._bystanders.come()
-        elif self.crowded:
+        elif self._crowded:
             self._calm = self._calm + 1 if share <= CALM else 0
             if self._calm >= CALM_LOOKS:
-                self.crowded = False
+                self._crowded = False
                 self._bystanders.leave()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modelpack.engine.base import Grammar, Lead
-from modelpack.engine.loosening import OPTIONS, loosened
+from modelpack.engine.loosening import OPTIONS, is_strict, loosened
 from modelpack.engine.marks import expression
 from modelpack.engine.schemas import check_schema
 from modelpack.errors import InputError
@@ -104,6 +104,5 @@ def _arguments(schema: object) -> dict[str, object]:
     said = dict(loose) if isinstance(loose, Mapping) else {}
     if "properties" in said:
         said.setdefault("additionalProperties", False)
-    guidance = said.get("x-guidance")
-    strict = isinstance(guidance, Mapping) and guidance.get("lenient") is False
-    return {"type": "object", **said, "x-guidance": {**OPTIONS, "lenient": not strict}}
+    guidance = {**OPTIONS, "lenient": not is_strict(schema)}
+    return {"type": "object", **said, "x-guidance": guidance}

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from modelpack.engine.base import Borders, Choice, Chunk, Outcome, Request
+from modelpack.engine.base import Borders, Choice, Chunk, Delta, Outcome, Request
 from modelpack.engine.likely import Likely
 from modelpack.engine.loop import Bounds, Loop
+from modelpack.engine.sampling import Sampling
 from modelpack.errors import EngineError
 
 END = 0
@@ -164,6 +165,22 @@ def make_loop(
     n_ctx: int = 100,
     slots: int = 1,
     clock: Callable[[], float] | None = None,
+    hold_s: float = 0.0,
 ) -> Loop:
-    bounds = Bounds(n_ctx=n_ctx, n_batch=n_ctx, slots=slots)
+    bounds = Bounds(n_ctx=n_ctx, n_batch=n_ctx, slots=slots, hold_s=hold_s)
     return Loop(decoder, Letters(), bounds, clock=clock or Ticks())
+
+
+def ask_likely(text: str, *, logprobs: bool = True, **sampling: object) -> Request:
+    """Ask how *text* goes on, and how likely that is."""
+    tokens = tuple(map(ord, text))
+    return Request(tokens=tokens, sampling=Sampling(**sampling), logprobs=logprobs, top_logprobs=2)
+
+
+def told_by(events: Iterable[object]) -> list[tuple[str, str]]:
+    """Return the text of each piece and of the tokens told with it."""
+    return [
+        (event.text, "".join(entry.text for entry in event.logprobs))
+        for event in events
+        if isinstance(event, Delta)
+    ]

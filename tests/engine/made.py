@@ -29,15 +29,21 @@ Shape = tuple[int, ...]
 Data = Callable[[Any, str, Shape], bytes]
 
 
-def write_llama(path: Path, *, words: int = 0, controls: tuple[str, ...] = ()) -> Path:
+def write_llama(
+    path: Path,
+    *,
+    words: int = 0,
+    controls: tuple[str, ...] = (),
+    more: dict[str, Value] | None = None,
+) -> Path:
     """Write a model with ordinary attention, of *words* made-up tokens if that is not 0.
 
-    Its last tokens are *controls*.
+    Its last tokens are *controls*, and *more* is in its metadata.
     """
     numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
     numbers |= {"attention.head_count_kv": 4, "rope.dimension_count": _WIDTH // 4}
     tensors = list(_attention())
-    return _write(path, "llama", numbers, tensors, words=words, controls=controls)
+    return _write(path, "llama", numbers, tensors, words=words, controls=controls, more=more)
 
 
 def write_chain(
@@ -98,9 +104,7 @@ def write_pieces(path: Path) -> Path:
         f"{name}unknown_token_id": Value.uint32(0),
         f"{name}add_bos_token": Value.boolean(True),
     }
-    numbers = {"feed_forward_length": _INNER, "attention.head_count": 4}
-    numbers |= {"attention.head_count_kv": 4, "rope.dimension_count": _WIDTH // 4}
-    return _write(path, "llama", numbers, list(_attention()), more=more)
+    return write_llama(path, more=more)
 
 
 def write_mamba(path: Path) -> Path:

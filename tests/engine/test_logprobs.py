@@ -4,7 +4,7 @@ import importlib
 import math
 
 import pytest
-from engine.fakes import AlphabetDecoder, make_loop
+from engine.fakes import AlphabetDecoder, ask_likely, make_loop, told_by
 from engine.made import write_llama
 from engine.real import RAMBLE, asked, load_weights, request
 
@@ -15,20 +15,12 @@ from modelpack.engine.sampling import Sampling
 from modelpack.errors import InputError
 
 
-def ask(text: str, **sampling: object) -> Request:
-    tokens = tuple(map(ord, text))
-    return Request(tokens=tokens, sampling=Sampling(**sampling), logprobs=True, top_logprobs=2)
-
-
 def told(request: Request) -> list[tuple[str, str]]:
-    """Return the text of each piece and of the tokens told with it."""
-    events = make_loop(AlphabetDecoder()).run(request)
-    pieces = [event for event in events if isinstance(event, Delta)]
-    return [(piece.text, "".join(entry.text for entry in piece.logprobs)) for piece in pieces]
+    return told_by(make_loop(AlphabetDecoder()).run(request))
 
 
 def test_each_piece_tells_of_its_tokens():
-    assert told(ask("w")) == [("x", "x"), ("y", "y"), ("z", "z")]
+    assert told(ask_likely("w")) == [("x", "x"), ("y", "y"), ("z", "z")]
 
 
 def test_nothing_is_told_unasked():
@@ -38,21 +30,21 @@ def test_nothing_is_told_unasked():
 
 
 def test_what_is_held_back_is_told_with_its_text():
-    assert told(ask("v", stop=("xyA",))) == [("w", "w"), ("xyz", "xyz")]
-    assert told(ask("v", stop=("zA",))) == [("w", "w"), ("x", "x"), ("y", "y"), ("z", "z")]
+    assert told(ask_likely("v", stop=("xyA",))) == [("w", "w"), ("xyz", "xyz")]
+    assert told(ask_likely("v", stop=("zA",))) == [("w", "w"), ("x", "x"), ("y", "y"), ("z", "z")]
 
 
 def test_a_token_held_back_is_not_told_with_the_text_before_it():
-    pieces = told(ask("v", stop=("xyA", "yzB")))
+    pieces = told(ask_likely("v", stop=("xyA", "yzB")))
     assert pieces == [("w", "w"), ("x", "x"), ("yz", "yz")]
 
 
 def test_tokens_of_a_stop_string_are_not_told():
-    assert told(ask("a", stop=("def",))) == [("b", "b"), ("c", "c")]
+    assert told(ask_likely("a", stop=("def",))) == [("b", "b"), ("c", "c")]
 
 
 def test_the_likeliest_come_with_what_they_stand_for():
-    first = next(iter(make_loop(AlphabetDecoder()).run(ask("w"))))
+    first = next(iter(make_loop(AlphabetDecoder()).run(ask_likely("w"))))
     (entry,) = first.logprobs
     assert (entry.data, entry.logprob) == (b"x", -0.5)
     assert [(other.text, other.logprob) for other in entry.top] == [("x", -0.5), ("!", -2.0)]

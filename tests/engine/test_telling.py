@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from engine.fakes import AlphabetDecoder, ask_likely, make_loop, told_by
 
-from engine.fakes import AlphabetDecoder, Letters
-
-from modelpack.engine.base import Delta, Failed, Finished, Request
-from modelpack.engine.loop import Bounds, Loop
-from modelpack.engine.sampling import Sampling
+from modelpack.engine.base import Failed, Finished
+from modelpack.engine.loop import Loop
 from modelpack.errors import EngineError
 
 HOLD_S = 10.0
@@ -21,27 +18,12 @@ class Clock:
         return self.now
 
 
-def make_loop(decoder: AlphabetDecoder, clock: Clock, *, slots: int = 1) -> Loop:
-    bounds = Bounds(n_ctx=100, n_batch=100, slots=slots, hold_s=HOLD_S)
-    return Loop(decoder, Letters(), bounds, clock=clock)
-
-
-def ask(text: str, *, logprobs: bool = True, **sampling: object) -> Request:
-    tokens = tuple(map(ord, text))
-    return Request(tokens=tokens, sampling=Sampling(**sampling), logprobs=logprobs, top_logprobs=2)
-
-
-def pieces(events: Iterable[object]) -> list[tuple[str, str]]:
-    """Return the text of each piece and of the tokens told with it."""
-    return [
-        (event.text, "".join(entry.text for entry in event.logprobs))
-        for event in events
-        if isinstance(event, Delta)
-    ]
+def holding(decoder: AlphabetDecoder, clock: Clock, **more: int) -> Loop:
+    return make_loop(decoder, clock=clock, hold_s=HOLD_S, **more)
 
 
 def test_the_first_piece_comes_at_once_and_the_rest_together():
-    assert pieces(make_loop(AlphabetDecoder(), Clock()).run(ask("u"))) == [
+    assert told_by(holding(AlphabetDecoder(), Clock()).run(ask_likely("u"))) == [
         ("v", "v"),
         ("wxyz", "wxyz"),
     ]
@@ -49,32 +31,32 @@ def test_the_first_piece_comes_at_once_and_the_rest_together():
 
 def test_it_waits_no_longer_than_it_is_held():
     clock, decoder, told = Clock(), AlphabetDecoder(), []
-    loop = make_loop(decoder, clock)
-    loop.submit(ask("a", num_predict=10))
+    loop = holding(decoder, clock)
+    loop.submit(ask_likely("a", num_predict=10))
     while loop.busy:
         clock.now += HOLD_S / 4
-        told += pieces(event for _, event in loop.step())
+        told += told_by(event for _, event in loop.step())
     assert told == [("b", "b"), ("cdef", "cdef"), ("ghij", "ghij"), ("k", "k")]
 
 
 def test_with_slow_steps_each_token_comes_at_once():
     clock, decoder, told = Clock(), AlphabetDecoder(), []
-    loop = make_loop(decoder, clock)
-    loop.submit(ask("v"))
+    loop = holding(decoder, clock)
+    loop.submit(ask_likely("v"))
     while loop.busy:
         clock.now += HOLD_S
-        told += pieces(event for _, event in loop.step())
+        told += told_by(event for _, event in loop.step())
     assert told == [("w", "w"), ("x", "x"), ("y", "y"), ("z", "z")]
 
 
 def test_text_alone_does_not_wait():
-    events = make_loop(AlphabetDecoder(), Clock()).run(ask("w", logprobs=False))
-    assert pieces(events) == [("x", ""), ("y", ""), ("z", "")]
+    events = holding(AlphabetDecoder(), Clock()).run(ask_likely("w", logprobs=False))
+    assert told_by(events) == [("x", ""), ("y", ""), ("z", "")]
 
 
 def test_a_stop_string_cuts_what_waits():
-    events = make_loop(AlphabetDecoder(), Clock()).run(ask("a", stop=("gh",)))
-    assert pieces(events) == [("b", "b"), ("cdef", "cdef")]
+    events = holding(AlphabetDecoder(), Clock()).run(ask_likely("a", stop=("gh",)))
+    assert told_by(events) == [("b", "b"), ("cdef", "cdef")]
 
 
 def step_until(loop: Loop, events: list[object], text: str) -> None:
@@ -84,30 +66,33 @@ def step_until(loop: Loop, events: list[object], text: str) -> None:
 
 
 def test_who_cancels_has_what_was_written():
-    loop, events = make_loop(AlphabetDecoder(), Clock()), []
-    number = loop.submit(ask("a"))
+    loop, events = holding(AlphabetDecoder(), Clock()), []
+    number = loop.submit(ask_likely("a"))
     step_until(loop, events, "e")
     loop.cancel(number)
     events += [event for _, event in loop.step()]
-    assert pieces(events) == [("b", "b"), ("cde", "cde")]
+    assert told_by(events) == [("b", "b"), ("cde", "cde")]
     assert isinstance(events[-1], Finished)
 
 
 def test_what_was_written_before_a_failure_is_told():
     decoder, clock = AlphabetDecoder(), Clock()
-    loop, events = make_loop(decoder, clock), []
-    loop.submit(ask("a"))
+    loop, events = holding(decoder, clock), []
+    loop.submit(ask_likely("a"))
     step_until(loop, events, "e")
     decoder.fails_next = EngineError("no power")
     events += [event for _, event in loop.step()]
-    assert pieces(events) == [("b", "b"), ("cde", "cde")]
+    assert told_by(events) == [("b", "b"), ("cde", "cde")]
     assert isinstance(events[-1], Failed)
 
 
 def test_who_gives_way_is_told_before():
     decoder, clock = AlphabetDecoder(), Clock()
-    loop = make_loop(decoder, clock, slots=2)
-    first, second = loop.submit(ask("a", num_predict=12)), loop.submit(ask("A", num_predict=12))
+    loop = holding(decoder, clock, slots=2)
+    first, second = (
+        loop.submit(ask_likely("a", num_predict=12)),
+        loop.submit(ask_likely("A", num_predict=12)),
+    )
     told: dict[int, list[object]] = {first: [], second: []}
     while loop.busy:
         decoder.room = 12
@@ -115,7 +100,7 @@ def test_who_gives_way_is_told_before():
             told[number].append(event)
     assert decoder.refused
     for number, text in ((first, "bcdefghijklm"), (second, "BCDEFGHIJKLM")):
-        found = pieces(told[number])
+        found = told_by(told[number])
         assert "".join(piece for piece, _ in found) == text
         assert all(piece == tokens for piece, tokens in found)
-    assert len(pieces(told[second])) > 2  # it had to wait with something to tell
+    assert len(told_by(told[second])) > 2  # it had to wait with something to tell

@@ -45,13 +45,15 @@ def settle(files: ModelFiles, options: LoadOptions) -> tuple[LoadOptions, Memory
     can_offload = bool(llamacpp.library().llama_supports_gpu_offload())
     if can_offload and not system.devices:
         return options, without_plan(files, options)
+    if not can_offload:
+        chosen = None
     try:
-        placed = plan(files, options, replace(system, can_offload=can_offload))
+        placed = chosen or plan(files, options, replace(system, can_offload=can_offload))
     except (NotFoundError, InputError):  # loading says what is wrong with a file
         return options, Memory()
     memory = Memory(size=placed.size, size_vram=placed.gpu_size, processor=placed.processor)
     options = replace(options, n_gpu_layers=placed.n_gpu_layers)
-    if placed == chosen and llamacpp.count_gpus() == len(placed.shares) > 1:
+    if chosen is not None and llamacpp.count_gpus() == len(placed.shares) > 1:
         options = replace(options, tensor_split=placed.tensor_split)
     return options, memory
 

@@ -9,6 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from modelpack.engine.base import Delta, Finished, Statistics
+from modelpack.engine.telling import HOLD_S
 from modelpack.errors import EngineError
 from modelpack.runtime.embedded import Part
 from modelpack.runtime.prepared import Prepared
@@ -22,12 +23,6 @@ Said: TypeAlias = list[list[Any]]
 """What a frame tells the parent."""
 _PLAIN = ("text", "thinking")
 _TEXTS = (*_PLAIN, "told")
-HELD_S = 0.01
-"""How long pieces of texts are held back for more of them: what steps take with larger models.
-
-A frame wakes two other processes, which costs as much as a step of a tiny model. The first piece of
-an answer is not held back.
-"""
 Work: TypeAlias = "Prepared | Iterator[Part]"
 
 
@@ -126,7 +121,11 @@ class Jobs:
 
 
 class Held:
-    """What waits to be told; texts that follow one another in an answer become one."""
+    """What waits to be told; texts that follow one another in an answer become one.
+
+    A frame wakes two other processes, which costs as much as a step of a tiny model. The first
+    piece of an answer does not wait.
+    """
 
     def __init__(self) -> None:
         self.said: Said = []
@@ -178,7 +177,7 @@ class Steps:
             held.add(said)
             urgent = self._is_urgent(said)
             now = time.monotonic()
-            if held.said and (urgent or not busy or now - sent_at >= HELD_S):
+            if held.said and (urgent or not busy or now - sent_at >= HOLD_S):
                 self._frames.send(held.said)
                 held, sent_at = Held(), now
 
